@@ -1,0 +1,9 @@
+//! lmplan plans the parallel training of large transformers.
+
+pub mod graph;
+pub mod plan;
+pub mod planner;
+pub mod sharding;
+pub mod sim;
+pub mod spec;
+pub mod units;

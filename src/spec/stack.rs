@@ -1,0 +1,73 @@
+//! `hardware/stacks/*.yaml`: what the training software can do, and what it costs.
+
+use crate::units::{Bytes, Seconds};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A training software stack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackSpec {
+    /// Name, as in the catalogue.
+    pub name: String,
+    /// Attention as one fused kernel that keeps no score matrix (Dao et al. 2022).
+    pub flash_attention: bool,
+    /// Scale, mask and softmax of unfused attention in one pass.
+    pub fused_softmax: bool,
+    /// Bias, dropout and residual sum in one pass.
+    pub fused_bias_dropout_add: bool,
+    /// Bias and activation in one pass.
+    pub fused_bias_activation: bool,
+    /// Cross-entropy over the sharded vocabulary without a 32-bit copy of the logits.
+    pub fused_cross_entropy: bool,
+    /// Weight gradients accumulate into the 32-bit buffer inside the matrix product.
+    pub fused_gradient_accumulation: bool,
+    /// Bytes of a gradient element as it is kept and reduced (2 or 4).
+    pub gradient_bytes: u64,
+    /// Bytes of a gradient element on the wire (2 or 4).
+    pub gradient_reduce_bytes: u64,
+    /// Data-parallel reduction runs under the backward pass of the last micro-batch.
+    pub overlap_gradient_reduce: bool,
+    /// Gathering of sharded parameters runs under the forward pass of the first micro-batch.
+    pub overlap_parameter_gather: bool,
+    /// Pipeline transfers run beside computation; otherwise the stage waits for them.
+    pub overlap_p2p: bool,
+    /// Slowdown of computation beside which a collective runs (0.05 = 5 %).
+    pub overlap_contention: f64,
+    /// Pipeline transfers are split over the tensor-parallel ranks and gathered on arrival
+    /// (Narayanan et al. 2021, §4.1).
+    pub p2p_scatter_gather: bool,
+    /// Time of the host to launch one kernel.
+    pub launch_overhead: Seconds,
+    /// Kernels are replayed from a graph, without the launch floor.
+    pub cuda_graphs: bool,
+    /// Gradient elements that are reduced as one bucket.
+    pub bucket_elements: u64,
+    /// Device memory of the runtime: context, libraries, kernels.
+    pub context_memory: Bytes,
+    /// Communication buffers for each group that a rank is in.
+    pub communicator_memory: Bytes,
+    /// Share of the allocated memory lost to fragmentation.
+    pub fragmentation: f64,
+    /// Schedules on offer.
+    pub schedules: Vec<ScheduleKind>,
+    /// Where the facts come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// Pipeline schedules that are planned and simulated.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum ScheduleKind {
+    /// All forwards, then all backwards (Huang et al. 2019).
+    #[serde(rename = "gpipe")]
+    Gpipe,
+    /// One forward, one backward (Narayanan et al. 2019, 2021).
+    #[serde(rename = "1f1b")]
+    OneFOneB,
+    /// One forward, one backward over several model chunks a device (Narayanan et al. 2021).
+    #[serde(rename = "interleaved-1f1b")]
+    Interleaved,
+}

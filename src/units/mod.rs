@@ -1,0 +1,16 @@
+//! Quantities that carry their unit in the type.
+//!
+//! A bare `f64` never crosses a module boundary when it has a unit. Only the divisions that mean
+//! something are defined: `Bytes / BytesPerSecond = Seconds`, `Flops / FlopsPerSecond = Seconds`.
+//! Simulated time is an integer ([`SimTime`], picoseconds), so sums are associative and two runs
+//! give the same bits.
+
+mod parse;
+mod quantity;
+mod time;
+
+pub use parse::{ParseQuantityError, Quantity};
+pub use quantity::{
+    Bytes, BytesPerSecond, Flops, FlopsPerSecond, PerDay, Seconds, UsDollars, Watts,
+};
+pub use time::SimTime;

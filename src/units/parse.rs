@@ -1,0 +1,131 @@
+//! Reading `80 GiB`, `312 TFLOP/s`, `5 us`; refusing a bare number.
+
+use std::fmt;
+
+/// What [`parse_quantity`] needs to know of a quantity.
+pub trait Quantity: Sized {
+    /// The kind of quantity, with its article: "a bandwidth".
+    const KIND: &'static str;
+    /// A valid value, for messages.
+    const EXAMPLE: &'static str;
+    /// Units accepted, with their factor to the base unit.
+    const UNITS: &'static [(&'static str, f64)];
+    /// The quantity, or nothing where the value does not fit.
+    fn from_base(value: f64) -> Option<Self>;
+}
+
+/// Why a text is not a quantity; says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseQuantityError(String);
+
+impl fmt::Display for ParseQuantityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ParseQuantityError {}
+
+/// Reads a number and its unit, apart by one space or none.
+///
+/// # Errors
+/// A missing or malformed number, a missing or unknown unit (with the units that are known), or a
+/// value outside of the quantity's range.
+pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantityError> {
+    let fail = |what: String| {
+        Err(ParseQuantityError(format!(
+            "{what}: write {} with its unit, such as `{}`",
+            Q::KIND,
+            Q::EXAMPLE
+        )))
+    };
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '+')))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.trim_start();
+    if number.is_empty() {
+        return fail(format!("`{text}` does not begin with a number"));
+    }
+    let Some(value) = parse_decimal(number) else {
+        return fail(format!("`{number}` is not a plain decimal number"));
+    };
+    if unit.is_empty() {
+        return fail(format!("`{text}` has no unit"));
+    }
+    let Some((_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
+        let known: Vec<&str> = Q::UNITS.iter().map(|(name, _)| *name).collect();
+        return Err(ParseQuantityError(format!(
+            "unknown unit `{unit}` in `{text}`: {} is given in {}",
+            Q::KIND,
+            known.join(", ")
+        )));
+    };
+    // Units below one are exact as divisions: `5 us` is 5 / 10^6, not 5 * 0.000001.
+    let inverse = (1.0 / factor).round();
+    let exact = *factor < 1.0 && (1.0 / inverse - factor).abs() <= f64::EPSILON * factor;
+    let base = if exact { value / inverse } else { value * factor };
+    match Q::from_base(base) {
+        Some(quantity) => Ok(quantity),
+        None => fail(format!("`{text}` is out of range")),
+    }
+}
+
+/// Digits with at most one point and `_` between digits; no sign, no exponent.
+fn parse_decimal(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+            && part.as_bytes()[0] != b'_'
+            && !part.ends_with('_')
+    };
+    if !digits(whole) || !digits(fraction) || text.len() > 40 {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::units::*;
+
+    #[test]
+    fn reads_what_files_write() {
+        assert_eq!("80 GiB".parse(), Ok(Bytes::new(80 << 30)));
+        assert_eq!("200 Gbit/s".parse(), Ok(BytesPerSecond::new(25e9)));
+        assert_eq!("312 TFLOP/s".parse(), Ok(FlopsPerSecond::new(312e12)));
+        assert_eq!("5 us".parse(), Ok(Seconds::new(5e-6)));
+        assert_eq!("2.5us".parse(), Ok(Seconds::new(2.5e-6)));
+        assert_eq!("2.00 USD".parse(), Ok(UsDollars::new(2.0)));
+    }
+
+    #[test]
+    fn refuses_what_is_ambiguous() {
+        for (text, part) in [
+            ("80", "has no unit"),
+            ("80 Gb", "unknown unit `Gb`"),
+            ("80 gib", "unknown unit `gib`"),
+            ("-1 GiB", "not a plain decimal"),
+            ("1e3 GiB", "unknown unit `e3 GiB`"),
+            ("GiB", "does not begin with a number"),
+            ("1.2.3 GiB", "not a plain decimal"),
+            ("", "does not begin with a number"),
+            ("99999999999999 TiB", "out of range"),
+        ] {
+            let error = text.parse::<Bytes>().expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn prints_three_digits() {
+        assert_eq!(Bytes::new(80 << 30).to_string(), "80.0 GiB");
+        assert_eq!(Seconds::new(13.754).to_string(), "13.8 s");
+        assert_eq!(Seconds::new(2.5e-6).to_string(), "2.50 us");
+        assert_eq!(Seconds::new(86_400.0 * 105.0).to_string(), "105 d");
+        assert_eq!(FlopsPerSecond::new(312e12).to_string(), "312 TFLOP/s");
+        assert_eq!(BytesPerSecond::new(25e9).to_string(), "25.0 GB/s");
+    }
+}
