@@ -1,6 +1,7 @@
 //! lmplan plans the parallel training of large transformers.
 
 pub mod graph;
+pub mod lower;
 pub mod plan;
 pub mod planner;
 pub mod sharding;

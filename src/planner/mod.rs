@@ -1,5 +1,13 @@
 //! The search for the best plan, with its proof.
 
+pub mod bound;
+pub mod column;
+pub mod costs;
+pub mod master;
+pub mod objective;
 pub mod outcome;
+pub mod search;
+pub mod solve;
+pub mod space;
 
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};

@@ -1,0 +1,121 @@
+//! What one stage holds in memory at its peak, in whole bytes.
+
+use super::stage::{BlockTimes, StageShape, StageWork};
+use crate::plan::OptimizerSharding;
+use crate::units::Bytes;
+
+/// Peak of a rank, and what it consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageMemory {
+    /// Parameters as the forward pass reads them.
+    pub parameters: Bytes,
+    /// Gradients.
+    pub gradients: Bytes,
+    /// Optimizer states and master copies.
+    pub optimizer: Bytes,
+    /// Activations kept for micro-batches in flight.
+    pub activations: Bytes,
+    /// Working memory, communication buffers, context, fragmentation.
+    pub other: Bytes,
+}
+
+impl StageMemory {
+    /// All of it.
+    pub fn total(&self) -> Bytes {
+        self.parameters + self.gradients + self.optimizer + self.activations + self.other
+    }
+}
+
+/// What decides the memory of all stages of a candidate, beside their blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MemoryModel {
+    /// Bytes of a parameter element: as read, its gradient, its optimizer states.
+    pub state: [u64; 3],
+    /// Runtime and communicators of a rank.
+    pub fixed: Bytes,
+    /// A pipeline transfer; each rank has one buffer for each direction in and out.
+    pub transfer: Bytes,
+    /// Share of activations and working memory lost to fragmentation.
+    pub fragmentation: f64,
+    /// Memory of the device.
+    pub capacity: Bytes,
+}
+
+impl MemoryModel {
+    /// Peak of a stage with the given chunks, where `in_flight` are the largest numbers of
+    /// micro-batches alive at once, by chunk ([`super::Pipeline::in_flight`]).
+    ///
+    /// Sharding divides what it shards over the replicas (Rajbhandari et al. 2020): optimizer
+    /// states from ZeRO-1 on, gradients from ZeRO-2, parameters under ZeRO-3, whose two largest
+    /// neighbouring blocks are whole while they run.
+    pub fn peak(
+        &self,
+        shape: &StageShape,
+        layer: &BlockTimes,
+        chunks: &[StageWork<'_>],
+        in_flight: &[Vec<u64>],
+    ) -> StageMemory {
+        let elements: u64 = chunks.iter().map(|work| work.parameters(layer).0).sum();
+        let replicas = shape.replicas;
+        let sharded = |bytes: u64, from: OptimizerSharding| {
+            let whole = Bytes::new(elements) * bytes;
+            if shape.sharding >= from { whole.div_ceil(replicas) } else { whole }
+        };
+        let [parameter, gradient, optimizer] = self.state;
+        let mut memory = StageMemory {
+            parameters: sharded(parameter, OptimizerSharding::Zero3),
+            gradients: sharded(gradient, OptimizerSharding::Zero2),
+            optimizer: sharded(optimizer, OptimizerSharding::Zero1),
+            activations: peak_activations(layer, chunks, in_flight),
+            other: self.fixed + self.transfer * 2,
+        };
+        if shape.sharding == OptimizerSharding::Zero3 && replicas > 1 {
+            memory.parameters += Bytes::new(whole_blocks(layer, chunks)) * parameter;
+        }
+        if shape.sharding >= OptimizerSharding::Zero2 && replicas > 1 {
+            let bucket = shape.bucket_elements.max(layer.parameters).min(elements);
+            memory.gradients += Bytes::new(bucket) * gradient;
+        }
+        let transient = peak_transient(layer, chunks);
+        let lost = (memory.activations + transient).as_f64() * self.fragmentation;
+        memory.other += transient + Bytes::new(lost.ceil() as u64);
+        memory
+    }
+}
+
+/// Activations of the micro-batches in flight, at their largest.
+fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[Vec<u64>]) -> Bytes {
+    let saved: Vec<Bytes> = chunks.iter().map(|work| chunk_saved(layer, work)).collect();
+    let at = |alive: &Vec<u64>| saved.iter().zip(alive).map(|(saved, n)| *saved * *n).sum();
+    in_flight.iter().map(at).max().unwrap_or(Bytes::ZERO)
+}
+
+/// Activations that one micro-batch keeps in a chunk.
+fn chunk_saved(layer: &BlockTimes, work: &StageWork<'_>) -> Bytes {
+    let layers: Bytes = (0..3).map(|r| layer.saved[r] * work.layers[r]).sum();
+    let ends = [work.embedding, work.head].into_iter().flatten();
+    layers + ends.map(|block| block.saved[0]).sum()
+}
+
+/// The largest working memory of any block of the stage.
+fn peak_transient(layer: &BlockTimes, chunks: &[StageWork<'_>]) -> Bytes {
+    let mut peak = Bytes::ZERO;
+    for work in chunks {
+        for (count, transient) in work.layers.iter().zip(layer.transient) {
+            if *count > 0 {
+                peak = peak.max(transient);
+            }
+        }
+        for block in [work.embedding, work.head].into_iter().flatten() {
+            peak = peak.max(block.transient[0]);
+        }
+    }
+    peak
+}
+
+/// Elements of the two largest neighbouring blocks, which ZeRO-3 holds whole while they run.
+fn whole_blocks(layer: &BlockTimes, chunks: &[StageWork<'_>]) -> u64 {
+    let ends = chunks.iter().flat_map(|work| [work.embedding, work.head]).flatten();
+    let largest = ends.map(|block| block.parameters).max().unwrap_or(0).max(layer.parameters);
+    largest + layer.parameters
+}

@@ -1,0 +1,13 @@
+//! From a plan to what each rank does: the order of its steps under a schedule, what its stage is
+//! made of, how long its passes take and what it holds in memory.
+
+pub mod memory;
+pub mod schedule;
+pub mod stage;
+pub mod streams;
+pub mod times;
+
+pub use memory::{MemoryModel, StageMemory};
+pub use schedule::{Pipeline, Step};
+pub use stage::{BlockTimes, Prices, StageModel, StageShape, StageWork};
+pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageTimes};

@@ -1,0 +1,174 @@
+//! The order in which a stage runs the forward and backward passes of its chunks.
+
+use crate::spec::ScheduleKind;
+
+/// Shape of a pipeline: everything that decides the order of steps, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pipeline {
+    /// Schedule.
+    pub schedule: ScheduleKind,
+    /// Stages (p).
+    pub stages: u64,
+    /// Model chunks a stage (v).
+    pub chunks: u64,
+    /// Micro-batches a step (m).
+    pub micro_batches: u64,
+}
+
+/// One pass of one chunk over one micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Backward instead of forward.
+    pub backward: bool,
+    /// Chunk of the stage.
+    pub chunk: u32,
+    /// Micro-batch.
+    pub micro_batch: u32,
+}
+
+impl Pipeline {
+    /// The steps of `stage`, in order.
+    ///
+    /// GPipe runs all forwards, then all backwards (Huang et al. 2019). 1F1B warms up with
+    /// p - 1 - q forwards, then alternates (Narayanan et al. 2019). Interleaved 1F1B walks the
+    /// chunks in groups of p micro-batches and warms up with 2 (p - 1 - q) + (v - 1) p forwards
+    /// (Narayanan et al. 2021, §2.2); it needs m to be a multiple of p.
+    pub fn steps(&self, stage: u64) -> Vec<Step> {
+        let total = self.micro_batches * self.chunks;
+        let warm_up = self.warm_up(stage).min(total);
+        let forward = |k: u64| self.unit(k, false);
+        let backward = |k: u64| self.unit(k, true);
+        let mut steps = Vec::with_capacity(2 * total as usize);
+        steps.extend((0..warm_up).map(forward));
+        for k in 0..total - warm_up {
+            steps.push(forward(k + warm_up));
+            steps.push(backward(k));
+        }
+        steps.extend((total - warm_up..total).map(backward));
+        steps
+    }
+
+    /// Forwards of `stage` before its first backward is due, not limited by the work there is.
+    fn warm_up(&self, stage: u64) -> u64 {
+        let after = self.stages - 1 - stage;
+        match self.schedule {
+            ScheduleKind::Gpipe => u64::MAX,
+            ScheduleKind::OneFOneB => after,
+            ScheduleKind::Interleaved => 2 * after + (self.chunks - 1) * self.stages,
+        }
+    }
+
+    /// The `k`-th forward (or backward) of a stage.
+    fn unit(&self, k: u64, backward: bool) -> Step {
+        let (chunk, micro_batch) = if self.chunks == 1 {
+            (0, k)
+        } else {
+            let group = self.stages * self.chunks;
+            let chunk = k % group / self.stages;
+            let chunk = if backward { self.chunks - 1 - chunk } else { chunk };
+            (chunk, k / group * self.stages + k % self.stages)
+        };
+        Step { backward, chunk: chunk as u32, micro_batch: micro_batch as u32 }
+    }
+
+    /// The largest numbers of micro-batches whose activations `stage` holds at once, by chunk:
+    /// the Pareto-maximal vectors over the whole step. Without interleaving this is one number,
+    /// min(m, p - q) under 1F1B and m under GPipe.
+    pub fn in_flight(&self, stage: u64) -> Vec<Vec<u64>> {
+        if self.chunks == 1 {
+            return vec![vec![self.micro_batches.min(self.warm_up(stage).saturating_add(1))]];
+        }
+        let mut alive = vec![0; self.chunks as usize];
+        let mut peaks: Vec<Vec<u64>> = Vec::new();
+        let mut rising = false;
+        for step in self.steps(stage) {
+            if step.backward {
+                // Only the moment before a release can be a maximum.
+                let covered = |peak: &Vec<u64>| peak.iter().zip(&alive).all(|(p, a)| p >= a);
+                if rising && !peaks.iter().any(covered) {
+                    peaks.retain(|peak| !peak.iter().zip(&alive).all(|(p, a)| p <= a));
+                    peaks.push(alive.clone());
+                }
+                alive[step.chunk as usize] -= 1;
+            } else {
+                alive[step.chunk as usize] += 1;
+            }
+            rising = !step.backward;
+        }
+        peaks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipeline(schedule: ScheduleKind, stages: u64, chunks: u64, micro_batches: u64) -> Pipeline {
+        Pipeline { schedule, stages, chunks, micro_batches }
+    }
+
+    fn text(steps: &[Step]) -> String {
+        let one = |s: &Step| {
+            let letter = if s.backward { 'B' } else { 'F' };
+            format!("{letter}{}.{}", s.chunk, s.micro_batch)
+        };
+        steps.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn one_f_one_b_alternates_after_the_warm_up() {
+        let pipeline = pipeline(ScheduleKind::OneFOneB, 3, 1, 4);
+        assert_eq!(text(&pipeline.steps(0)), "F0.0 F0.1 F0.2 B0.0 F0.3 B0.1 B0.2 B0.3");
+        assert_eq!(text(&pipeline.steps(2)), "F0.0 B0.0 F0.1 B0.1 F0.2 B0.2 F0.3 B0.3");
+        assert_eq!(pipeline.in_flight(0), [[3]]);
+        assert_eq!(pipeline.in_flight(2), [[1]]);
+    }
+
+    #[test]
+    fn interleaving_walks_the_chunks_in_groups() {
+        let pipeline = pipeline(ScheduleKind::Interleaved, 2, 2, 4);
+        assert_eq!(
+            text(&pipeline.steps(1)),
+            "F0.0 F0.1 F1.0 B1.0 F1.1 B1.1 F0.2 B0.0 F0.3 B0.1 F1.2 B1.2 F1.3 B1.3 B0.2 B0.3"
+        );
+    }
+
+    #[test]
+    fn every_pass_runs_once_and_forward_first() {
+        for (schedule, p, v, m) in [
+            (ScheduleKind::Gpipe, 4, 1, 6),
+            (ScheduleKind::OneFOneB, 4, 1, 2),
+            (ScheduleKind::OneFOneB, 5, 1, 9),
+            (ScheduleKind::Interleaved, 4, 3, 8),
+            (ScheduleKind::Interleaved, 4, 2, 4),
+        ] {
+            let pipeline = pipeline(schedule, p, v, m);
+            for stage in 0..p {
+                let steps = pipeline.steps(stage);
+                assert_eq!(steps.len() as u64, 2 * m * v);
+                let mut seen = vec![0; (m * v) as usize];
+                for step in steps {
+                    let slot =
+                        &mut seen[step.chunk as usize * m as usize + step.micro_batch as usize];
+                    assert_eq!(*slot, u8::from(step.backward), "{schedule:?} stage {stage}");
+                    *slot += 1;
+                }
+                assert!(seen.iter().all(|count| *count == 2));
+            }
+        }
+    }
+
+    #[test]
+    fn in_flight_equals_a_plain_count() {
+        let pipeline = pipeline(ScheduleKind::Interleaved, 4, 3, 8);
+        for stage in 0..4 {
+            let (mut alive, mut most) = (0u64, 0);
+            for step in pipeline.steps(stage) {
+                alive = if step.backward { alive - 1 } else { alive + 1 };
+                most = most.max(alive);
+            }
+            let peaks = pipeline.in_flight(stage);
+            assert_eq!(peaks.iter().map(|peak| peak.iter().sum::<u64>()).max(), Some(most));
+        }
+    }
+}

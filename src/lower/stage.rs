@@ -1,0 +1,273 @@
+//! One stage of a pipeline: how long its passes take, from the costs of its blocks.
+//!
+//! Blocks run one after the other on the compute stream, with the tensor-parallel collectives that
+//! they wait for. Gathers of sharded parameters and reductions of gradients run on the
+//! communication stream beside it, as far as the software stack allows ([`super::streams`]).
+
+use super::streams::{self, Item};
+use super::times::{ChunkTimes, StageTimes};
+use crate::graph::Collective;
+use crate::plan::OptimizerSharding;
+use crate::sharding::{Group, InstructionCost, PassCost};
+use crate::units::{Bytes, SimTime};
+
+/// What one block costs on one rank, with its sharding chosen.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BlockTimes {
+    /// Forward pass of one micro-batch.
+    pub forward: SimTime,
+    /// Backward pass, nothing recomputed.
+    pub backward: SimTime,
+    /// Forward work repeated in the backward pass, by recomputation (none, selective, full).
+    pub recompute: [SimTime; 3],
+    /// Activations kept from forward to backward, by recomputation.
+    pub saved: [Bytes; 3],
+    /// Working memory while the block runs, by recomputation.
+    pub transient: [Bytes; 3],
+    /// Parameter elements on the rank.
+    pub parameters: u64,
+    /// Of these, elements whose gradients are summed over the tensor-parallel ranks.
+    pub tensor_reduced: u64,
+}
+
+/// Time of a pass: its kernels and collectives, or the time of the host to launch the kernels
+/// where that is longer.
+pub fn pass_time(pass: &PassCost, launch_overhead: SimTime) -> SimTime {
+    let busy = pass.compute + pass.tensor_parallel + pass.context_parallel;
+    busy.max(launch_overhead * pass.launches)
+}
+
+/// Prices beside those of instructions.
+pub trait Prices: InstructionCost {
+    /// Optimizer step over `elements` parameters, with the norm of their gradients.
+    fn optimizer_step(&self, elements: u64) -> SimTime;
+}
+
+/// What all stages of a candidate share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageShape {
+    /// Replicas over which gradients are reduced (d·c).
+    pub replicas: u64,
+    /// What is sharded over them.
+    pub sharding: OptimizerSharding,
+    /// Bytes of a parameter on the wire.
+    pub parameter_bytes: u64,
+    /// Bytes of a gradient on the wire.
+    pub gradient_bytes: u64,
+    /// Gradient elements that are reduced as one bucket.
+    pub bucket_elements: u64,
+    /// Reductions run under the last backward pass.
+    pub overlap_reduce: bool,
+    /// Gathers run under the first forward pass.
+    pub overlap_gather: bool,
+    /// Slowdown of computation beside a collective.
+    pub contention: f64,
+}
+
+/// What one chunk of a stage is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StageWork<'a> {
+    /// Layers that recompute nothing, the attention core, everything.
+    pub layers: [u64; 3],
+    /// The embedding, on the first chunk of the first stage.
+    pub embedding: Option<&'a BlockTimes>,
+    /// The head, on the last chunk of the last stage.
+    pub head: Option<&'a BlockTimes>,
+}
+
+/// Prices the stages of one candidate.
+#[derive(Clone, Copy)]
+pub struct StageModel<'a> {
+    /// What they share.
+    pub shape: StageShape,
+    /// The layer.
+    pub layer: &'a BlockTimes,
+    /// Prices of collectives and of the optimizer.
+    pub prices: &'a dyn Prices,
+}
+
+impl<'a> StageWork<'a> {
+    /// Layers of the chunk.
+    pub fn num_layers(&self) -> u64 {
+        self.layers.iter().sum()
+    }
+
+    /// The blocks in forward order, each with its recomputation. Layers that recompute
+    /// everything come first: their gradients are the last to be reduced.
+    fn blocks(
+        &self,
+        layer: &'a BlockTimes,
+    ) -> impl DoubleEndedIterator<Item = (&'a BlockTimes, usize)> {
+        let [none, selective, full] = self.layers.map(|count| count as usize);
+        let layers = std::iter::repeat_n((layer, 2), full)
+            .chain(std::iter::repeat_n((layer, 1), selective))
+            .chain(std::iter::repeat_n((layer, 0), none));
+        let ends = |block: Option<&'a BlockTimes>| block.map(|block| (block, 0)).into_iter();
+        ends(self.embedding).chain(layers).chain(ends(self.head))
+    }
+
+    /// Parameter elements of the chunk on the rank, and those reduced over tensor ranks.
+    pub fn parameters(&self, layer: &BlockTimes) -> (u64, u64) {
+        let mut sum =
+            (self.num_layers() * layer.parameters, self.num_layers() * layer.tensor_reduced);
+        for block in [self.embedding, self.head].into_iter().flatten() {
+            sum = (sum.0 + block.parameters, sum.1 + block.tensor_reduced);
+        }
+        sum
+    }
+}
+
+impl<'a> StageModel<'a> {
+    /// Durations of a chunk.
+    pub fn chunk(&self, work: &StageWork<'a>) -> ChunkTimes {
+        let forward: SimTime = work.blocks(self.layer).map(|(block, _)| block.forward).sum();
+        let backward: SimTime =
+            work.blocks(self.layer).map(|(block, r)| block.backward + block.recompute[r]).sum();
+        let plain = ChunkTimes {
+            forward,
+            first_forward: forward,
+            backward,
+            last_backward: backward,
+            reduce_tail: SimTime::ZERO,
+        };
+        if self.shape.replicas == 1 {
+            return plain;
+        }
+        match self.shape.sharding {
+            OptimizerSharding::None | OptimizerSharding::Zero1 => self.reduced_once(work, plain),
+            OptimizerSharding::Zero2 | OptimizerSharding::Zero3 => self.reduced_always(work, plain),
+        }
+    }
+
+    /// Gradients accumulate on the rank and are reduced once, beside the last backward pass.
+    fn reduced_once(&self, work: &StageWork<'a>, plain: ChunkTimes) -> ChunkTimes {
+        let mut times = plain;
+        times.first_forward = self.first_forward(work, plain.forward);
+        let items = self.backward_items(work, SimTime::ZERO);
+        if self.shape.overlap_reduce {
+            let streams = streams::run(&items, self.shape.contention);
+            times.last_backward = streams.compute;
+            times.reduce_tail = streams.communication.saturating_sub(streams.compute);
+        } else {
+            times.reduce_tail = items.iter().map(|item| item.reduce).sum();
+        }
+        times
+    }
+
+    /// Gradients are sharded, and so reduced for every micro-batch; under ZeRO-3 parameters are
+    /// gathered for every pass as well.
+    fn reduced_always(&self, work: &StageWork<'a>, plain: ChunkTimes) -> ChunkTimes {
+        let mut times = plain;
+        let gathers = self.shape.sharding == OptimizerSharding::Zero3;
+        if gathers {
+            let items = self.forward_items(work);
+            times.forward = streams::run(&items, self.shape.contention).both();
+            times.first_forward = times.forward;
+        } else {
+            times.first_forward = self.first_forward(work, plain.forward);
+        }
+        let gather = if gathers { self.gather(self.layer.parameters) } else { SimTime::ZERO };
+        let streams = streams::run(&self.backward_items(work, gather), self.shape.contention);
+        times.backward = streams.both();
+        times.last_backward = streams.compute;
+        times.reduce_tail = streams.communication.saturating_sub(streams.compute);
+        times
+    }
+
+    /// The first forward pass, under which updated parameters arrive where the stack does so.
+    fn first_forward(&self, work: &StageWork<'a>, forward: SimTime) -> SimTime {
+        if self.shape.sharding == OptimizerSharding::None || !self.shape.overlap_gather {
+            return forward;
+        }
+        streams::run(&self.forward_items(work), self.shape.contention).compute
+    }
+
+    fn forward_items(&self, work: &StageWork<'a>) -> Vec<Item> {
+        let gather = self.gather(self.layer.parameters);
+        let item = |(block, _): (&'a BlockTimes, usize)| Item {
+            compute: block.forward,
+            gather: if std::ptr::eq(block, self.layer) {
+                gather
+            } else {
+                self.gather(block.parameters)
+            },
+            reduce: SimTime::ZERO,
+        };
+        work.blocks(self.layer).map(item).collect()
+    }
+
+    /// The blocks in backward order; gradients are collected into buckets of whole blocks.
+    fn backward_items(&self, work: &StageWork<'a>, layer_gather: SimTime) -> Vec<Item> {
+        let mut bucket = 0;
+        let mut last_price = (0, SimTime::ZERO);
+        let mut items: Vec<Item> = Vec::new();
+        let mut blocks = work.blocks(self.layer).rev().peekable();
+        while let Some((block, recompute)) = blocks.next() {
+            bucket += block.parameters;
+            let closes = bucket >= self.shape.bucket_elements || blocks.peek().is_none();
+            let mut reduce = SimTime::ZERO;
+            if closes && bucket > 0 {
+                if last_price.0 != bucket {
+                    last_price = (bucket, self.reduce(bucket));
+                }
+                reduce = last_price.1;
+                bucket = 0;
+            }
+            let gather = match layer_gather {
+                SimTime::ZERO => SimTime::ZERO,
+                gather if std::ptr::eq(block, self.layer) => gather,
+                _ => self.gather(block.parameters),
+            };
+            items.push(Item {
+                compute: block.backward + block.recompute[recompute],
+                gather,
+                reduce,
+            });
+        }
+        items
+    }
+
+    fn gather(&self, elements: u64) -> SimTime {
+        let bytes = Bytes::new(elements) * self.shape.parameter_bytes;
+        self.prices.collective(Collective::AllGather, bytes, Group::Data)
+    }
+
+    fn reduce(&self, elements: u64) -> SimTime {
+        let bytes = Bytes::new(elements) * self.shape.gradient_bytes;
+        let collective = match self.shape.sharding {
+            OptimizerSharding::None => Collective::AllReduce,
+            _ => Collective::ReduceScatter,
+        };
+        self.prices.collective(collective, bytes, Group::Data)
+    }
+
+    /// Durations of a stage with the given chunks.
+    pub fn stage(&self, chunks: &[StageWork<'a>]) -> StageTimes {
+        StageTimes {
+            chunks: chunks.iter().map(|work| self.chunk(work)).collect(),
+            optimizer: self.optimizer(chunks),
+        }
+    }
+
+    /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
+    fn optimizer(&self, chunks: &[StageWork<'a>]) -> SimTime {
+        let parameters = |work: &StageWork<'a>| work.parameters(self.layer);
+        let (elements, tensor_reduced) = chunks
+            .iter()
+            .map(parameters)
+            .fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        let sharded = self.shape.sharding != OptimizerSharding::None;
+        let share = if sharded { elements.div_ceil(self.shape.replicas) } else { elements };
+        let mut time = self.prices.optimizer_step(share);
+        if tensor_reduced > 0 {
+            let bytes = Bytes::new(tensor_reduced) * self.shape.gradient_bytes;
+            time += self.prices.collective(Collective::AllReduce, bytes, Group::Tensor);
+        }
+        let gathers =
+            matches!(self.shape.sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
+        if gathers && self.shape.replicas > 1 && !self.shape.overlap_gather {
+            time += self.gather(elements);
+        }
+        time
+    }
+}

@@ -1,0 +1,40 @@
+//! What the search asks of the cost model. The planner knows no physics: it sees block costs,
+//! prices of collectives, transfer times and bytes.
+
+use super::space::Candidate;
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
+use std::sync::Arc;
+
+/// The Pareto-best ways to shard each block on the ranks of one tensor-parallel group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BlockSet {
+    /// The embedding.
+    pub embedding: Vec<BlockTimes>,
+    /// The layer.
+    pub layer: Vec<BlockTimes>,
+    /// The head, on a stage of its own memory.
+    pub head: Vec<BlockTimes>,
+    /// The head where the embedding stands on the same rank, and shares tied weights.
+    pub head_beside_embedding: Vec<BlockTimes>,
+}
+
+impl BlockSet {
+    /// The head's choices on a pipeline of `stages`.
+    pub fn heads(&self, stages: u64) -> &[BlockTimes] {
+        if stages == 1 { &self.head_beside_embedding } else { &self.head }
+    }
+}
+
+/// Costs of everything a candidate is made of.
+pub trait Costs: Sync {
+    /// Choices for the blocks on `tensor` ranks with micro-batches of `micro_batch` sequences.
+    fn blocks(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockSet>;
+    /// Prices of collectives and of the optimizer step, with ranks placed as the candidate says.
+    fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_>;
+    /// Transfers between stages and reductions over them.
+    fn links(&self, candidate: &Candidate) -> Links;
+    /// What the stages share.
+    fn shape(&self, candidate: &Candidate) -> StageShape;
+    /// What decides memory.
+    fn memory(&self, candidate: &Candidate) -> MemoryModel;
+}

@@ -1,0 +1,382 @@
+//! Best-first search over all candidates, with a proof.
+//!
+//! A queue holds groups of candidates, then candidates, each with a lower bound on its score. The
+//! least is taken first; a group is opened into its candidates, a candidate is solved exactly
+//! ([`super::solve`]). When the least bound is not below the score of the best plan, no plan of the
+//! space is better, and the search ends.
+//!
+//! Work is done in batches whose size and content do not depend on threads, so neither does the
+//! result.
+
+use super::bound::{BoundInput, ways_bound};
+use super::costs::Costs;
+use super::objective::{Objective, Score};
+use super::outcome::SearchStatus;
+use super::solve::{PipelineShape, Solution, Solved, Solver};
+use super::space::{Candidate, Space, Ways};
+use crate::lower::Pipeline;
+use crate::units::{Bytes, SimTime};
+use rayon::prelude::*;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex};
+
+/// Largest batch of nodes that are worked on at once.
+const BATCH: usize = 64;
+
+/// What the caller wants of a search.
+pub struct Options<'a> {
+    /// What is minimised.
+    pub objective: Objective,
+    /// Plans wanted: the best of each of the best (t, p, d).
+    pub top: usize,
+    /// Asked between batches; true stops the search.
+    pub stop: &'a (dyn Fn() -> Option<SearchStatus> + Sync),
+    /// Told between batches.
+    pub progress: &'a mut dyn FnMut(&Progress),
+}
+
+/// How far a search is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Candidates of the space.
+    pub candidates: u64,
+    /// Candidates solved.
+    pub solved: u64,
+    /// Time of the best plan so far.
+    pub best: Option<SimTime>,
+    /// Least bound of what is left, as a share of the best score.
+    pub closed: f64,
+}
+
+/// How a group of candidates was decided; together they cover the space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All candidates of the group have at least this bound.
+    GroupBound(SimTime),
+    /// One candidate has at least this bound.
+    CandidateBound(Candidate, SimTime),
+    /// One candidate was solved: nothing in it is faster than this, and the flag says whether a
+    /// plan fits at all.
+    Solved(Candidate, SimTime, bool),
+    /// One candidate was not decided beyond this bound.
+    Open(Candidate, SimTime),
+}
+
+/// The result of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// How it ended.
+    pub status: SearchStatus,
+    /// Best plans, best first, one for each (t, p, d).
+    pub best: Vec<Solution>,
+    /// Candidates of the space.
+    pub candidates: u64,
+    /// Candidates solved exactly.
+    pub solved: u64,
+    /// Candidates excluded by a bound.
+    pub pruned: u64,
+    /// No plan has a better score.
+    pub lower_bound: Score,
+    /// How each group was decided.
+    pub verdicts: Vec<(Ways, Verdict)>,
+    /// Time and memory of the best plan of each candidate that gave one.
+    pub frontier: Vec<(Candidate, SimTime, Bytes)>,
+    /// Plans simulated.
+    pub simulated: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Group(Ways),
+    Candidate(Candidate),
+}
+
+/// What works on nodes, on any number of threads.
+struct Engine<'a> {
+    solver: Solver<'a>,
+    shapes: Mutex<BTreeMap<Pipeline, Option<Arc<PipelineShape>>>>,
+}
+
+/// A search under way.
+struct Search<'a, 'b> {
+    engine: Engine<'a>,
+    options: Options<'b>,
+    queue: BinaryHeap<Reverse<(Score, Node, SimTime)>>,
+    best: BTreeMap<Ways, (Score, Solution)>,
+    found: Found,
+}
+
+/// Searches `space` for the best plans.
+pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
+    let mut search = Search {
+        engine: Engine { solver: Solver { space, costs }, shapes: Mutex::new(BTreeMap::new()) },
+        options,
+        queue: BinaryHeap::new(),
+        best: BTreeMap::new(),
+        found: Found {
+            status: SearchStatus::Optimal,
+            best: Vec::new(),
+            candidates: 0,
+            solved: 0,
+            pruned: 0,
+            lower_bound: Score::MAX,
+            verdicts: Vec::new(),
+            frontier: Vec::new(),
+            simulated: 0,
+        },
+    };
+    search.fill();
+    search.run();
+    search.finish()
+}
+
+/// Result of working on one node.
+enum Worked {
+    Opened(Vec<(SimTime, Candidate)>),
+    Solved(Solved),
+}
+
+impl Engine<'_> {
+    /// Least time of one sequence through one layer, by tensor-parallel ways, in picoseconds.
+    fn rates(&self) -> BTreeMap<u64, f64> {
+        let space = self.solver.space;
+        let mut keys = Vec::new();
+        for tensor in space.tensor_ways() {
+            for sequence_parallel in space.sequence_parallel(tensor) {
+                keys.extend(
+                    space.micro_batches().into_iter().map(|b| (tensor, b, sequence_parallel)),
+                );
+            }
+        }
+        let rate = |(tensor, b, sequence_parallel): &(u64, u64, bool)| {
+            let blocks = self.solver.costs.blocks(*tensor, *b, *sequence_parallel);
+            let times = blocks.layer.iter().map(|layer| (layer.forward + layer.backward).picos());
+            (*tensor, times.min().unwrap_or(0) as f64 / *b as f64)
+        };
+        let mut least = BTreeMap::new();
+        for (tensor, rate) in keys.par_iter().map(rate).collect::<Vec<_>>() {
+            let slot = least.entry(tensor).or_insert(f64::INFINITY);
+            *slot = f64::min(*slot, rate);
+        }
+        least
+    }
+
+    fn work(&self, (node, bound, cutoff): &(Node, SimTime, SimTime)) -> Worked {
+        match node {
+            Node::Group(ways) => Worked::Opened(self.open(*ways, *bound)),
+            Node::Candidate(candidate) => match self.shape(candidate) {
+                Some(shape) => Worked::Solved(self.solver.solve(candidate, &shape, *cutoff)),
+                None => Worked::Solved(Solved::default()),
+            },
+        }
+    }
+
+    /// The candidates of a group, each with its own bound.
+    fn open(&self, ways: Ways, group_bound: SimTime) -> Vec<(SimTime, Candidate)> {
+        let costs = self.solver.costs;
+        let bound = |candidate: Candidate| {
+            let Candidate { tensor, micro_batch, sequence_parallel, .. } = candidate;
+            let blocks = costs.blocks(tensor, micro_batch, sequence_parallel);
+            let links = costs.links(&candidate);
+            let prices = costs.prices(&candidate);
+            let input = BoundInput {
+                candidate: &candidate,
+                num_layers: self.solver.space.num_layers,
+                blocks: &blocks,
+                links: &links,
+                prices: prices.as_ref(),
+            };
+            (input.bound().max(group_bound), candidate)
+        };
+        self.solver.space.candidates(ways).into_iter().map(bound).collect()
+    }
+
+    fn shape(&self, candidate: &Candidate) -> Option<Arc<PipelineShape>> {
+        let pipeline = Pipeline {
+            schedule: candidate.schedule,
+            stages: candidate.pipeline,
+            chunks: candidate.chunks,
+            micro_batches: candidate.micro_batches,
+        };
+        let lock = || self.shapes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(shape) = lock().get(&pipeline) {
+            return shape.clone();
+        }
+        let shape = PipelineShape::new(pipeline).map(Arc::new);
+        lock().entry(pipeline).or_insert(shape).clone()
+    }
+}
+
+impl Search<'_, '_> {
+    /// Puts all groups into the queue.
+    fn fill(&mut self) {
+        let space = self.engine.solver.space;
+        let rates = self.engine.rates();
+        for ways in space.ways() {
+            let count = space.count(ways);
+            if count == 0 {
+                continue;
+            }
+            self.found.candidates += count;
+            let rate = rates.get(&ways.tensor).copied().unwrap_or(0.0);
+            let bound = ways_bound(space, ways, rate);
+            let score = self.options.objective.score(bound, devices(&ways));
+            self.queue.push(Reverse((score, Node::Group(ways), bound)));
+        }
+    }
+
+    fn run(&mut self) {
+        let mut batch = 1;
+        loop {
+            let threshold = self.threshold();
+            if let Some(status) = (self.options.stop)() {
+                if self.queue.peek().is_some_and(|Reverse((score, ..))| *score < threshold) {
+                    self.found.status = status;
+                }
+                return;
+            }
+            let mut nodes = Vec::with_capacity(batch);
+            while nodes.len() < batch {
+                match self.queue.peek() {
+                    Some(Reverse((score, ..))) if *score < threshold => {}
+                    _ => break,
+                }
+                if let Some(Reverse((_, node, bound))) = self.queue.pop() {
+                    nodes.push((node, bound, self.cutoff(&node, threshold)));
+                }
+            }
+            if nodes.is_empty() {
+                return;
+            }
+            let engine = &self.engine;
+            let worked: Vec<Worked> = nodes.par_iter().map(|node| engine.work(node)).collect();
+            for ((node, bound, cutoff), worked) in nodes.into_iter().zip(worked) {
+                self.take(node, bound, cutoff, worked);
+            }
+            self.report();
+            batch = (batch * 2).min(BATCH);
+        }
+    }
+
+    /// The score from which on nothing is wanted any more.
+    fn threshold(&self) -> Score {
+        let mut scores: Vec<Score> = self.best.values().map(|(score, _)| *score).collect();
+        scores.sort_unstable();
+        scores.get(self.options.top.max(1) - 1).copied().unwrap_or(Score::MAX)
+    }
+
+    /// The time from which on a node's plans are not wanted.
+    fn cutoff(&self, node: &Node, threshold: Score) -> SimTime {
+        let Node::Candidate(candidate) = node else { return SimTime::MAX };
+        let own = self.best.get(&ways_of(candidate)).map_or(Score::MAX, |(score, _)| *score);
+        match own.min(threshold) {
+            Score::MAX => match self.options.objective {
+                Objective::Time => SimTime::MAX,
+                objective => objective.cutoff(Score::MAX, candidate.devices()),
+            },
+            score => self.options.objective.cutoff(score, candidate.devices()),
+        }
+    }
+
+    /// Books the result of a node.
+    fn take(&mut self, node: Node, bound: SimTime, cutoff: SimTime, worked: Worked) {
+        match (node, worked) {
+            (Node::Group(_), Worked::Opened(candidates)) => {
+                for (bound, candidate) in candidates {
+                    let score = self.options.objective.score(bound, candidate.devices());
+                    self.queue.push(Reverse((score, Node::Candidate(candidate), bound)));
+                }
+            }
+            (Node::Candidate(candidate), Worked::Solved(solved)) => {
+                self.take_solved(candidate, bound, cutoff, solved);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_solved(
+        &mut self,
+        candidate: Candidate,
+        bound: SimTime,
+        cutoff: SimTime,
+        solved: Solved,
+    ) {
+        let ways = ways_of(&candidate);
+        self.found.simulated += solved.simulated;
+        let proven = solved.best.as_ref().map_or(cutoff, |solution| solution.time);
+        let verdict = if solved.undecided {
+            Verdict::Open(candidate, bound)
+        } else {
+            self.found.solved += 1;
+            Verdict::Solved(candidate, proven, solved.fits)
+        };
+        self.found.verdicts.push((ways, verdict));
+        let Some(solution) = solved.best else { return };
+        let score = self.options.objective.score(solution.time, candidate.devices());
+        self.found.frontier.push((candidate, solution.time, solution.peak()));
+        let better = self.best.get(&ways).is_none_or(|(best, _)| score < *best);
+        if better && score < Score::MAX {
+            self.best.insert(ways, (score, solution));
+        }
+    }
+
+    fn report(&mut self) {
+        let best = self.best.values().min_by_key(|(score, _)| *score);
+        let left = self.queue.peek().map(|Reverse((score, ..))| *score);
+        let closed = match (best, left) {
+            (Some((best, _)), Some(left)) => (left as f64 / *best as f64).min(1.0),
+            (Some(_), None) => 1.0,
+            _ => 0.0,
+        };
+        (self.options.progress)(&Progress {
+            candidates: self.found.candidates,
+            solved: self.found.solved,
+            best: best.map(|(_, solution)| solution.time),
+            closed,
+        });
+    }
+
+    /// Lists the best plans and what is left of the queue.
+    fn finish(mut self) -> Found {
+        let mut best: Vec<(Score, Solution)> = self.best.into_values().collect();
+        best.sort_by(|a, b| (a.0, &a.1.candidate).cmp(&(b.0, &b.1.candidate)));
+        let least = best.first().map_or(Score::MAX, |(score, _)| *score);
+        let mut bound = least;
+        for Reverse((score, node, time)) in self.queue.into_sorted_vec().into_iter().rev() {
+            bound = bound.min(score);
+            let verdict = match node {
+                Node::Group(ways) => (ways, Verdict::GroupBound(time)),
+                Node::Candidate(c) => (ways_of(&c), Verdict::CandidateBound(c, time)),
+            };
+            self.found.verdicts.push(verdict);
+        }
+        for (ways, verdict) in &self.found.verdicts {
+            if let Verdict::Open(_, time) = verdict {
+                bound = bound.min(self.options.objective.score(*time, devices(ways)));
+            }
+        }
+        let open = self.found.verdicts.iter().any(|(_, v)| matches!(v, Verdict::Open(..)));
+        if open && bound < least && self.found.status == SearchStatus::Optimal {
+            self.found.status = SearchStatus::Limit;
+        }
+        if best.is_empty() && self.found.status == SearchStatus::Optimal {
+            self.found.status = SearchStatus::Infeasible;
+        }
+        let undecided =
+            self.found.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Open(..))).count();
+        self.found.pruned = self.found.candidates - self.found.solved - undecided as u64;
+        self.found.lower_bound = bound;
+        best.truncate(self.options.top.max(1));
+        self.found.best = best.into_iter().map(|(_, solution)| solution).collect();
+        self.found
+    }
+}
+
+fn ways_of(candidate: &Candidate) -> Ways {
+    Ways { tensor: candidate.tensor, pipeline: candidate.pipeline, data: candidate.data }
+}
+
+fn devices(ways: &Ways) -> u64 {
+    ways.tensor * ways.pipeline * ways.data
+}

@@ -1,0 +1,270 @@
+//! The best plan of one candidate under the simulator, exactly.
+//!
+//! The simulated time is the longest path of the pipeline, so it is the largest of finitely many
+//! rows that are linear in the chosen columns ([`crate::sim::pipeline`]). Rows are made as they
+//! are needed: solve the master problem over the rows known, simulate what it chose, add the
+//! critical path as a row, and repeat until the master finds nothing below the best simulated
+//! time. Every row is a valid bound for every plan, so the last answer is a proof (Kelley 1960;
+//! Benders 1962 with longest-path cuts).
+
+use super::bound::BoundInput;
+use super::column::{Column, ColumnMaker};
+use super::costs::{BlockSet, Costs};
+use super::master::{Answer, Entry, Master};
+use super::space::{Candidate, Space};
+use crate::lower::{BlockTimes, Links, Pipeline, StageModel, StageTimes};
+use crate::sim::pipeline::{PathRow, Run, Structure};
+use crate::units::{Bytes, SimTime};
+use std::sync::Arc;
+
+/// Nodes of the depth-first search for one master problem.
+const MASTER_NODES: u64 = 200_000;
+
+/// What depends on the shape of a pipeline only.
+#[derive(Debug)]
+pub struct PipelineShape {
+    /// Dependencies of its steps.
+    pub structure: Structure,
+    /// In-flight micro-batches by stage.
+    pub in_flight: Vec<Vec<Vec<u64>>>,
+}
+
+impl PipelineShape {
+    /// Builds both; nothing where the order of steps can not be run.
+    pub fn new(pipeline: Pipeline) -> Option<PipelineShape> {
+        let structure = Structure::new(pipeline)?;
+        let in_flight = (0..pipeline.stages).map(|q| pipeline.in_flight(q)).collect();
+        Some(PipelineShape { structure, in_flight })
+    }
+}
+
+/// The best plan of a candidate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution {
+    /// The candidate.
+    pub candidate: Candidate,
+    /// Index of the layers' sharding.
+    pub layer: usize,
+    /// The choice of each stage.
+    pub columns: Vec<Column>,
+    /// Simulated time of an iteration.
+    pub time: SimTime,
+}
+
+impl Solution {
+    /// Peak memory of the fullest rank.
+    pub fn peak(&self) -> Bytes {
+        self.columns.iter().map(|c| c.memory.total()).max().unwrap_or(Bytes::ZERO)
+    }
+}
+
+/// What came of a candidate.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Solved {
+    /// The best plan below the cutoff, if there is one.
+    pub best: Option<Solution>,
+    /// Some plan fits the memory.
+    pub fits: bool,
+    /// Master problems solved.
+    pub masters: u64,
+    /// Plans simulated.
+    pub simulated: u64,
+    /// The search was cut off: nothing is proven beyond the bound.
+    pub undecided: bool,
+}
+
+/// Solves candidates of one space.
+pub struct Solver<'a> {
+    /// The space.
+    pub space: &'a Space,
+    /// Costs.
+    pub costs: &'a dyn Costs,
+}
+
+/// One candidate with one sharding of its layers.
+struct Instance<'a> {
+    candidate: &'a Candidate,
+    links: &'a Links,
+    shape: &'a PipelineShape,
+    maker: ColumnMaker<'a>,
+    layer: usize,
+    /// Forward and backward of all blocks and transfers once.
+    round: SimTime,
+}
+
+impl Solver<'_> {
+    /// The best plan of `candidate` that is faster than `cutoff`.
+    pub fn solve(&self, candidate: &Candidate, shape: &PipelineShape, cutoff: SimTime) -> Solved {
+        let blocks: Arc<BlockSet> =
+            self.costs.blocks(candidate.tensor, candidate.micro_batch, candidate.sequence_parallel);
+        let links = self.costs.links(candidate);
+        let prices = self.costs.prices(candidate);
+        let stage_shape = self.costs.shape(candidate);
+        let memory = self.costs.memory(candidate);
+        let input = BoundInput {
+            candidate,
+            num_layers: self.space.num_layers,
+            blocks: &blocks,
+            links: &links,
+            prices: prices.as_ref(),
+        };
+        let mut order: Vec<(SimTime, usize)> = blocks
+            .layer
+            .iter()
+            .enumerate()
+            .map(|(i, layer)| (input.layer_bound(layer), i))
+            .collect();
+        order.sort();
+        let mut solved = Solved::default();
+        let mut cutoff = cutoff;
+        for (bound, i) in order {
+            if bound >= cutoff {
+                break;
+            }
+            let layer = &blocks.layer[i];
+            let instance = Instance {
+                candidate,
+                links: &links,
+                shape,
+                maker: ColumnMaker {
+                    candidate,
+                    blocks: &blocks,
+                    layer,
+                    stages: StageModel { shape: stage_shape, layer, prices: prices.as_ref() },
+                    shape: stage_shape,
+                    memory,
+                    recomputes: self.space.pins.recomputes(),
+                    in_flight: &shape.in_flight,
+                },
+                layer: i,
+                round: input.round_trip(layer),
+            };
+            instance.solve(self.space.num_layers, &mut cutoff, &mut solved);
+        }
+        solved
+    }
+}
+
+impl Instance<'_> {
+    /// Improves `solved` with plans below `cutoff`, and lowers `cutoff` to the best found.
+    fn solve(&self, num_layers: u64, cutoff: &mut SimTime, solved: &mut Solved) {
+        let p = self.candidate.pipeline;
+        if *cutoff == SimTime::MAX && self.candidate.chunks == 1 && p > 1 {
+            // Nothing is known yet: a plan close to even gives the first cutoff.
+            let (low, high) = (num_layers / p, num_layers.div_ceil(p));
+            let near = (low.saturating_sub(1).max(1), high + 1);
+            self.solve_within(num_layers, near, cutoff, solved);
+        }
+        let all = if self.candidate.chunks > 1 {
+            (num_layers / p, num_layers / p)
+        } else {
+            (1, num_layers + 1 - p)
+        };
+        self.solve_within(num_layers, all, cutoff, solved);
+    }
+
+    fn solve_within(
+        &self,
+        num_layers: u64,
+        range: (u64, u64),
+        cutoff: &mut SimTime,
+        solved: &mut Solved,
+    ) {
+        let Some(columns) = self.columns(num_layers, range, *cutoff) else { return };
+        solved.fits = true;
+        let mut rows: Vec<PathRow> = Vec::new();
+        let mut run = Run::default();
+        loop {
+            solved.masters += 1;
+            let chosen = match self
+                .master(&columns, &rows, num_layers)
+                .solve(cutoff.picos(), MASTER_NODES)
+            {
+                Answer::Best(chosen, _) => chosen,
+                Answer::NothingBelow => return,
+                Answer::Undecided(found) => {
+                    solved.undecided = true;
+                    let Some((chosen, _)) = found else { return };
+                    chosen
+                }
+            };
+            let picked: Vec<&Column> = chosen.iter().zip(&columns).map(|(k, c)| &c[*k]).collect();
+            let times: Vec<StageTimes> = picked.iter().map(|c| c.times.clone()).collect();
+            self.shape.structure.run(&times, self.links, &mut run);
+            solved.simulated += 1;
+            if run.end < *cutoff {
+                *cutoff = run.end;
+                solved.best = Some(Solution {
+                    candidate: *self.candidate,
+                    layer: self.layer,
+                    columns: picked.into_iter().cloned().collect(),
+                    time: run.end,
+                });
+            }
+            let row = self.shape.structure.critical_path(&times, self.links, &run);
+            if rows.contains(&row) {
+                return;
+            }
+            rows.push(row);
+        }
+    }
+
+    /// Columns of every stage with numbers of layers in `range` that may be part of a plan below
+    /// `cutoff`; nothing where a stage has none or the layers can not all be placed.
+    fn columns(
+        &self,
+        num_layers: u64,
+        (low, high): (u64, u64),
+        cutoff: SimTime,
+    ) -> Option<Vec<Vec<Column>>> {
+        let p = self.candidate.pipeline as usize;
+        let most: Vec<u64> = (0..p)
+            .map(|q| {
+                (low..=high).take_while(|n| self.stage_bound(q, *n) < cutoff).last().unwrap_or(0)
+            })
+            .collect();
+        let total: u64 = most.iter().sum();
+        if total < num_layers || most.contains(&0) {
+            return None;
+        }
+        let mut columns = Vec::with_capacity(p);
+        for (q, most) in most.iter().enumerate() {
+            let least = num_layers.saturating_sub(total - most).max(low);
+            let stage: Vec<Column> =
+                (least..=*most).flat_map(|n| self.maker.columns(q, n)).collect();
+            if stage.is_empty() {
+                return None;
+            }
+            columns.push(stage);
+        }
+        Some(columns)
+    }
+
+    /// No plan whose stage `q` has `layers` layers is faster (paths 2 of [`BoundInput`]).
+    fn stage_bound(&self, q: usize, layers: u64) -> SimTime {
+        use crate::spec::ScheduleKind::{Gpipe, Interleaved, OneFOneB};
+        let Candidate { pipeline: p, micro_batches: m, schedule, .. } = *self.candidate;
+        let layer: &BlockTimes = self.maker.layer;
+        let forwards = match schedule {
+            OneFOneB => (m + q as u64).saturating_sub(p),
+            Gpipe => m - 1,
+            Interleaved => return SimTime::ZERO,
+        };
+        self.round + layer.backward * layers * (m - 1) + layer.forward * layers * forwards
+    }
+
+    fn master(&self, columns: &[Vec<Column>], rows: &[PathRow], layers: u64) -> Master {
+        let entry = |q: usize, column: &Column| Entry {
+            layers: column.layers,
+            values: rows.iter().map(|row| row.stage_value(q, &column.times).picos()).collect(),
+        };
+        let stage = |(q, stage): (usize, &Vec<Column>)| {
+            stage.iter().map(|column| entry(q, column)).collect()
+        };
+        Master {
+            stages: columns.iter().enumerate().map(stage).collect(),
+            constants: rows.iter().map(|row| row.link_value(self.links).picos()).collect(),
+            layers,
+        }
+    }
+}
