@@ -6,6 +6,7 @@ use lmplan::graph::{
 };
 use lmplan::spec::{ModelSpec, Objective};
 use lmplan::units::Bytes;
+use petgraph::graph::{DiGraph, NodeIndex};
 use proptest::prelude::*;
 
 const FP16: SavedOptions = SavedOptions { element_bytes: 2, fused_attention: false };
@@ -23,8 +24,10 @@ fn names(graph: &Graph, kind: BlockKind) -> Vec<&str> {
     block(graph, kind).ops.iter().map(|&node| graph.dag[node].name.as_str()).collect()
 }
 
+type Outline = (Vec<(BlockKind, u64, Vec<OpKind>)>, Vec<(usize, u64)>);
+
 /// What the blocks are, without names and node numbers.
-fn outline(graph: &Graph) -> (Vec<(BlockKind, u64, Vec<OpKind>)>, Vec<(usize, u64)>) {
+fn outline(graph: &Graph) -> Outline {
     let blocks = graph.blocks.iter().map(|block| {
         let kinds = block.ops.iter().map(|&node| graph.dag[node].kind.clone()).collect();
         (block.kind, block.multiplicity, kinds)
@@ -78,6 +81,30 @@ fn blocks_do_not_depend_on_names() {
         }
         let renamed = Graph::from_dag(renamed).expect(name);
         assert_eq!(outline(&graph), outline(&renamed), "{name}");
+    }
+}
+
+#[test]
+fn blocks_do_not_depend_on_how_nodes_are_numbered() {
+    for name in ["gpt2-124m", "bert-base", "llama3-8b"] {
+        let graph = build(&model(name)).expect(name);
+        let mut reversed = DiGraph::new();
+        let last = graph.dag.node_count() - 1;
+        for node in graph.dag.node_indices().rev() {
+            reversed.add_node(graph.dag[node].clone());
+        }
+        for edge in graph.dag.raw_edges() {
+            let [from, to] =
+                [edge.source(), edge.target()].map(|node| NodeIndex::new(last - node.index()));
+            reversed.add_edge(from, to, edge.weight.clone());
+        }
+        let reversed = Graph::from_dag(reversed).expect(name);
+        assert_eq!(graph.sequence, reversed.sequence, "{name}");
+        assert_eq!(graph.parameters(), reversed.parameters(), "{name}");
+        for (block, other) in graph.blocks.iter().zip(&reversed.blocks) {
+            let bytes = |graph: &Graph, block| graph.saved_bytes(block, FP16, false);
+            assert_eq!(bytes(&graph, block), bytes(&reversed, other), "{name}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!    that its one output tensor separates what is before from what is after. Cuts are the
 //!    operators that dominate the output and post-dominate the input (both say the same). A
 //!    *segment* is what lies after one cut up to and with the next.
-//! 2. Segments are typed by [`structure`](super::structure): equal but for the names.
+//! 2. Segments are typed by [`super::structure`]: equal but for the names.
 //! 3. A segment is *residual* if its exit reads its entry directly. Layers begin with residual
 //!    segments; the shortest repeating unit of types from there is a layer (a pre-norm layer is
 //!    two segments, the attention and the feed-forward half; a post-norm layer is four, its norms
@@ -249,6 +249,44 @@ mod tests {
 
     fn stretch(kind: BlockKind, start: usize, period: usize, repeats: usize) -> Stretch {
         Stretch { kind, start, period, repeats }
+    }
+
+    /// The doc of [`cuts`] claims that dominators of the output and post-dominators of the input
+    /// are the same operators: here the second are computed on the reversed graph.
+    #[test]
+    fn cuts_are_post_dominators_too() {
+        // A chain 0-1-4-5 with a branch 1-2-4, 1-3-4 and a head that forks without joining.
+        let edges = [(0, 1), (1, 2), (1, 3), (2, 4), (3, 4), (1, 4), (4, 5), (5, 6), (5, 7)];
+        let mut dag = DiGraph::new();
+        let kind = crate::graph::OpKind::Dropout;
+        let op = Op { name: String::new(), kind, rows: 1, width: 1, attention_core: false };
+        for _ in 0..8 {
+            dag.add_node(op.clone());
+        }
+        let edge = Edge { slot: 0, rows: 1, width: 1 };
+        for (from, to) in edges {
+            dag.add_edge(NodeIndex::new(from), NodeIndex::new(to), edge.clone());
+        }
+        let cut_indices: Vec<usize> = cuts(&dag)
+            .iter()
+            .enumerate()
+            .filter_map(|(index, &cut)| cut.then_some(index))
+            .collect();
+        assert_eq!(cut_indices, [0, 1, 4, 5]);
+        let sink = dag.add_node(op);
+        dag.add_edge(NodeIndex::new(6), sink, edge.clone());
+        dag.add_edge(NodeIndex::new(7), sink, edge);
+        let reversed = petgraph::visit::Reversed(&dag);
+        let post = dominators::simple_fast(reversed, sink);
+        let mut post: Vec<usize> = post
+            .dominators(NodeIndex::new(0))
+            .into_iter()
+            .flatten()
+            .map(|node| node.index())
+            .filter(|&node| node != sink.index())
+            .collect();
+        post.sort_unstable();
+        assert_eq!(post, cut_indices);
     }
 
     /// Types as letters; capitals are residual.

@@ -1,15 +1,15 @@
 //! The operator graph of one training step, and the kernels it is made of. Knows no devices.
 //!
-//! [`build`] makes the graph from a model's specification alone; its repeated blocks are found in
+//! [`build()`] makes the graph from a model's specification alone; its repeated blocks are found in
 //! the graph's structure ([`Graph::from_dag`]), not from names or layer numbers. Counts of
 //! parameters and operations ([`Graph::parameters`], [`Graph::model_flops`]) and the tensors that
 //! a backward pass needs ([`Graph::saved`]) are read off the graph, for every kind of model alike.
 
 mod blocks;
-pub mod build;
+mod build;
 mod counts;
-pub mod error;
-pub mod export;
+mod error;
+mod export;
 mod head;
 pub mod kernel;
 mod layer;

@@ -94,3 +94,54 @@ fn digest(value: &impl Hash) -> u64 {
 fn isomorphic(a: &Shape<'_>, b: &Shape<'_>) -> bool {
     is_isomorphic_matching(a, b, |x, y| x == y, |x, y| x == y)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of four operators between an entry and a sum: two branches from the entry, wired
+    /// to the sum by the given slots.
+    fn diamond(slots: [u8; 2], widths: [u64; 2]) -> Vec<(u64, usize, usize, u8)> {
+        vec![(widths[0], 0, 1, 0), (widths[1], 0, 2, 0), (8, 1, 3, slots[0]), (8, 2, 3, slots[1])]
+    }
+
+    fn types_of(parts: &[Vec<(u64, usize, usize, u8)>]) -> Vec<usize> {
+        let mut dag = DiGraph::new();
+        let op = |name: String, width| Op {
+            name,
+            kind: OpKind::Dropout,
+            rows: 1,
+            width,
+            attention_core: false,
+        };
+        let mut segments = Vec::new();
+        let mut entry = dag.add_node(op("entry".into(), 8));
+        for part in parts {
+            let nodes: Vec<NodeIndex> = std::iter::once(entry)
+                .chain([part[0].0, part[1].0, 8].map(|width| {
+                    let name = format!("op{}", dag.node_count());
+                    dag.add_node(op(name, width))
+                }))
+                .collect();
+            for &(width, from, to, slot) in part {
+                dag.add_edge(nodes[from], nodes[to], Edge { slot, rows: 1, width });
+            }
+            segments.push(Segment {
+                entry: Some(entry),
+                ops: nodes[1..].to_vec(),
+                residual: false,
+            });
+            entry = nodes[3];
+        }
+        types(&dag, &segments)
+    }
+
+    #[test]
+    fn order_does_not_matter_but_wiring_does() {
+        let straight = diamond([0, 1], [4, 16]);
+        let renumbered = diamond([1, 0], [16, 4]);
+        let crossed = diamond([1, 0], [4, 16]);
+        let types = types_of(&[straight.clone(), renumbered, crossed, straight]);
+        assert_eq!(types, [0, 0, 1, 0]);
+    }
+}
