@@ -49,7 +49,7 @@ pub struct Edge {
 }
 
 /// One operator.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Op {
     /// Name within its block, such as `attention.qkv`; unique there.
     pub name: String,
@@ -65,7 +65,7 @@ pub struct Op {
 }
 
 /// What an operator does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum OpKind {
     /// Rows of a table \[vocab, width\] chosen by token.
     TokenEmbedding {
@@ -134,7 +134,8 @@ pub enum OpKind {
     /// Some rows of each sequence: masked positions, or the first token. The operator's `rows`
     /// says how many.
     SelectRows,
-    /// Softmax cross-entropy over `classes` logits a row; the output is one number a row.
+    /// Softmax cross-entropy over `classes` logits a row; the output is one number a row. For
+    /// spans (question answering) the input \[positions, 2\] is read as 2 rows of `positions`.
     CrossEntropy {
         /// Logits a row; the vocabulary's cross-entropy may be sharded.
         classes: u64,

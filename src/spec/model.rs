@@ -60,12 +60,18 @@ pub struct ModelSpec {
     /// Whether the query, key and value projections have a bias; as `bias` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qkv_bias: Option<bool>,
+    /// Whether layer norms have a bias; as `bias` where left out. RMSNorm never has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_bias: Option<bool>,
     /// Probability of dropout on attention weights; by family where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_dropout: Option<f64>,
     /// Probability of dropout on the residual branches; by family where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_dropout: Option<f64>,
+    /// Probability of dropout after the embeddings; as `hidden_dropout` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_dropout: Option<f64>,
     /// Mixture of experts, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moe: Option<MoeSpec>,
@@ -94,7 +100,7 @@ pub enum Family {
 }
 
 /// Kind of normalisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
     /// Mean and variance (Ba et al. 2016).
@@ -326,6 +332,16 @@ impl ModelSpec {
     /// Whether the query, key and value projections have a bias.
     pub fn has_qkv_bias(&self) -> bool {
         self.qkv_bias.unwrap_or(self.has_bias())
+    }
+
+    /// Whether norms have a bias beside their scale.
+    pub fn has_norm_bias(&self) -> bool {
+        self.norm_kind() == Norm::Layernorm && self.norm_bias.unwrap_or(self.has_bias())
+    }
+
+    /// Probability of dropout after the embeddings.
+    pub fn embedding_dropout_rate(&self) -> f64 {
+        self.embedding_dropout.unwrap_or(self.dropout().1)
     }
 
     /// Probabilities of dropout on attention weights and on residual branches.

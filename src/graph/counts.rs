@@ -1,0 +1,96 @@
+//! Parameters, operations and tensors of a graph, read off its operators.
+
+use super::op::{Block, Edge, Graph, Op, OpKind};
+use crate::units::Flops;
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
+
+/// Matrix work of a training step over that of its forward pass: the backward pass computes two
+/// products, the gradients of both operands, for each one of the forward pass.
+const STEP_OVER_FORWARD: f64 = 3.0;
+
+impl Op {
+    /// Operations of the forward pass over one sequence, matrix products only: 2·rows·in·out for a
+    /// linear layer; 4·s²·a·d for attention, which is counted in full also where it is causal
+    /// (Chowdhery et al. 2022, appendix B; Narayanan et al. 2021, appendix). Nothing else counts.
+    pub fn forward_flops(&self) -> Flops {
+        match self.kind {
+            OpKind::Linear { input, output, .. } => {
+                Flops::new(2.0 * self.rows as f64 * input as f64 * output as f64)
+            }
+            OpKind::Attention { heads, head_dim, .. } => {
+                let rows = self.rows as f64;
+                Flops::new(4.0 * rows * rows * heads as f64 * head_dim as f64)
+            }
+            _ => Flops::ZERO,
+        }
+    }
+
+    /// Elements of its output for one sequence.
+    pub const fn output_elements(&self) -> u64 {
+        self.rows.saturating_mul(self.width)
+    }
+
+    /// Elements of its own parameters; those tied to the token embedding are counted there.
+    pub fn parameter_elements(&self) -> u64 {
+        let own = self.parameters().into_iter().filter(|parameter| !parameter.tied);
+        own.fold(0, |sum, parameter| sum.saturating_add(parameter.elements()))
+    }
+}
+
+impl Graph {
+    /// Parameters of the model; tied ones count once.
+    pub fn parameters(&self) -> u64 {
+        let blocks = self
+            .blocks
+            .iter()
+            .map(|block| self.block_parameters(block).saturating_mul(block.multiplicity));
+        blocks.fold(0, u64::saturating_add)
+    }
+
+    /// Parameters of one occurrence of a block; those tied to the token embedding count there.
+    pub fn block_parameters(&self, block: &Block) -> u64 {
+        let ops = block.ops.iter().map(|&node| self.dag[node].parameter_elements());
+        ops.fold(0, u64::saturating_add)
+    }
+
+    /// Operations of the forward pass of one occurrence of a block over one sequence.
+    pub fn block_forward_flops(&self, block: &Block) -> Flops {
+        block.ops.iter().map(|&node| self.dag[node].forward_flops()).sum()
+    }
+
+    /// Operations that a training step over `batch` sequences needs: forward and backward pass,
+    /// matrix products only, nothing recomputed. For a GPT this is
+    /// 72·B·s·L·h²·(1 + s/(6h) + V/(12·L·h)) (Narayanan et al. 2021, eq. 3, without its factor
+    /// 4/3 for recomputation).
+    pub fn model_flops(&self, batch: u64) -> Flops {
+        let forward: Flops = self
+            .blocks
+            .iter()
+            .map(|block| self.block_forward_flops(block) * block.multiplicity as f64)
+            .sum();
+        forward * (STEP_OVER_FORWARD * batch as f64)
+    }
+
+    /// The operators whose outputs an operator reads, with the tensors, by slot.
+    pub fn inputs(&self, op: NodeIndex) -> Vec<(NodeIndex, &Edge)> {
+        let edges = self.dag.edges_directed(op, Direction::Incoming);
+        let mut inputs: Vec<_> = edges.map(|edge| (edge.source(), edge.weight())).collect();
+        inputs.sort_by_key(|(_, edge)| edge.slot);
+        inputs
+    }
+
+    /// The operator before the first occurrence of a block, whose output is the block's only
+    /// input; nothing for the first block of a graph.
+    pub fn block_entry(&self, block: &Block) -> Option<NodeIndex> {
+        let inputs = block.ops.iter().flat_map(|&node| self.inputs(node));
+        inputs.map(|(from, _)| from).find(|from| !block.ops.contains(from))
+    }
+
+    /// Elements for one sequence of the tensor that enters a block: what full recomputation keeps
+    /// of it. Zero for the first block of a graph.
+    pub fn block_input_elements(&self, block: &Block) -> u64 {
+        self.block_entry(block).map_or(0, |entry| self.dag[entry].output_elements())
+    }
+}
