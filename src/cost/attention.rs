@@ -34,12 +34,14 @@ pub(crate) struct AttentionShape {
 /// another unit of far lower rate (Shah et al. 2024, section 3.1), so the efficiency at width d is
 /// e₁₂₈ · (2·2·128 + σ)/(2·2·128) · 4d/(4d + σ). Work is divided over the multiprocessors by
 /// (sequence, head, query tile); the time is the larger of the evenly divided work plus half of
-/// the longest tile's, and the longest tile's alone. Ignored: split keys, dropout.
+/// the longest tile's, and the longest tile's alone. Each tile takes the time of some more keys for
+/// its start and end. Ignored: split keys, dropout.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionModel {
     /// Seconds of one multiprocessor for one operation at the reference width, forward, backward.
     seconds_per_flop: (f64, f64),
     softmax_flops: f64,
+    prologue_keys: f64,
     sms: f64,
     seconds_per_byte: f64,
     latency: f64,
@@ -60,6 +62,7 @@ impl AttentionModel {
         AttentionModel {
             seconds_per_flop: (seconds(forward), seconds(backward)),
             softmax_flops: constants.softmax_flops,
+            prologue_keys: constants.attention_prologue_keys,
             sms,
             seconds_per_byte: 1.0 / (memory_bandwidth * constants.memory_efficiency),
             latency: constants.attention_latency.get(),
@@ -87,8 +90,9 @@ impl AttentionModel {
         let rows = queries.min(QUERY_TILE as f64);
         // A causal tile sees the keys up to its diagonal, which it computes in full.
         let seen = if shape.causal { (keys + rows) / 2.0 } else { keys };
-        let longest = rows * keys * score_seconds;
-        let even = groups * tiles * rows * seen * score_seconds / self.sms;
+        let longest = rows * (keys + self.prologue_keys) * score_seconds;
+        let even =
+            groups * tiles * rows * (seen + self.prologue_keys) * score_seconds / self.sms;
         let waves = groups * tiles / self.sms;
         let arithmetic = if waves <= 1.0 { longest } else { longest.max(even + 0.5 * longest) };
         let kv_groups = shape.batch as f64 * shape.kv_heads as f64;

@@ -11,7 +11,9 @@ pub struct MeasuredKernel {
     pub device: String,
     /// What ran.
     pub kernel: Kernel,
-    /// How long it took.
+    /// Bytes that the measured program read and wrote beside the kernel.
+    pub beside: Bytes,
+    /// How long it took, all together.
     pub time: Seconds,
 }
 
@@ -64,6 +66,7 @@ pub fn read_products(text: &str) -> Vec<MeasuredKernel> {
                 accumulate: false,
                 pass: GemmPass::Forward,
             },
+            beside: Bytes::ZERO,
             time: Seconds::new(time.parse::<f64>().ok()? * 1e-3),
         })
     };
@@ -71,7 +74,8 @@ pub fn read_products(text: &str) -> Vec<MeasuredKernel> {
 }
 
 /// Reads a table of causal fused attention in bfloat16: `gpu, batch_size, sequence_length,
-/// num_heads, num_kv_heads, head_dim, latency_ms`.
+/// num_heads, num_kv_heads, head_dim, latency_ms`. The table times a serving engine, which also
+/// copies keys and values into its paged cache.
 pub fn read_attention(text: &str) -> Vec<MeasuredKernel> {
     let columns = [
         "gpu",
@@ -83,20 +87,26 @@ pub fn read_attention(text: &str) -> Vec<MeasuredKernel> {
         "latency_ms",
     ];
     let parse = |[device, batch, length, heads, kv_heads, head_dim, time]: [&str; 7]| {
-        let length = length.parse().ok()?;
+        let (length, batch): (u64, u64) = (length.parse().ok()?, batch.parse().ok()?);
+        let (kv_heads, head_dim): (u64, u64) = (kv_heads.parse().ok()?, head_dim.parse().ok()?);
+        let cached = [2, batch, length, kv_heads, head_dim]
+            .iter()
+            .try_fold(1u64, |product, factor| product.checked_mul(*factor))?;
         Some(MeasuredKernel {
             device: device.into(),
             kernel: Kernel::FlashAttention {
                 backward: false,
-                batch: batch.parse().ok()?,
+                batch,
                 heads: heads.parse().ok()?,
-                kv_heads: kv_heads.parse().ok()?,
+                kv_heads,
                 query_length: length,
                 key_length: length,
-                head_dim: head_dim.parse().ok()?,
+                head_dim,
                 causal: true,
                 element_bytes: 2,
             },
+            // Read and written, two bytes an element.
+            beside: Bytes::new(cached.checked_mul(4)?),
             time: Seconds::new(time.parse::<f64>().ok()? * 1e-3),
         })
     };

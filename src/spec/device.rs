@@ -135,6 +135,9 @@ pub struct KernelConstants {
     /// Matrix operations that could be done in the time of the exponential and rescaling of one
     /// score; what makes heads of 64 less efficient than heads of 128.
     pub softmax_flops: f64,
+    /// Key positions that a query tile of fused attention could have seen in the time that it
+    /// takes to load its queries, fill its pipeline and store its result.
+    pub attention_prologue_keys: f64,
     /// Time of a fused attention kernel beside its arithmetic: launch, scheduling, reduction.
     pub attention_latency: Seconds,
     /// Where the constants come from: the command, data, date.
