@@ -91,8 +91,7 @@ impl AttentionModel {
         // A causal tile sees the keys up to its diagonal, which it computes in full.
         let seen = if shape.causal { (keys + rows) / 2.0 } else { keys };
         let longest = rows * (keys + self.prologue_keys) * score_seconds;
-        let even =
-            groups * tiles * rows * (seen + self.prologue_keys) * score_seconds / self.sms;
+        let even = groups * tiles * rows * (seen + self.prologue_keys) * score_seconds / self.sms;
         let waves = groups * tiles / self.sms;
         let arithmetic = if waves <= 1.0 { longest } else { longest.max(even + 0.5 * longest) };
         let kv_groups = shape.batch as f64 * shape.kv_heads as f64;

@@ -78,16 +78,13 @@ impl DeviceModel {
 
     fn kernel_seconds(&self, kernel: &Kernel) -> f64 {
         match *kernel {
-            Kernel::Gemm {
-                batch, m, n, k, operand_bytes, result_bytes, accumulate, pass: _,
-            } => {
+            Kernel::Gemm { batch, m, n, k, operand_bytes, result_bytes, accumulate, pass: _ } => {
                 let width = match operand_bytes {
                     0 | 1 => 2,
                     2 | 3 => 1,
                     _ => 0,
                 };
-                let product =
-                    Product { batch, m, n, k, operand_bytes, result_bytes, accumulate };
+                let product = Product { batch, m, n, k, operand_bytes, result_bytes, accumulate };
                 self.matmul[width].seconds(&product)
             }
             Kernel::FlashAttention {

@@ -1,7 +1,9 @@
 //! Measured kernels and collectives, how far the models are from them, and the search for the
 //! constants that bring them nearest.
 
-use crate::graph::{Collective, GemmPass, Kernel};
+use super::{CollectiveModel, DeviceModel, GroupPlacement};
+use crate::graph::{Collective, GemmPass, Kernel, PassKind};
+use crate::spec::{ClusterSpec, LinkKind, NodeGroupSpec};
 use crate::units::{Bytes, Seconds};
 
 /// One measured kernel.
@@ -30,6 +32,70 @@ pub struct MeasuredCollective {
     pub bytes: Bytes,
     /// How long it took.
     pub time: Seconds,
+}
+
+impl MeasuredKernel {
+    /// What the model says of it, the bytes beside it included.
+    pub fn predicted(&self, model: &DeviceModel) -> Seconds {
+        let kernel = model.kernel_time(&self.kernel);
+        if self.beside == Bytes::ZERO {
+            return kernel.seconds();
+        }
+        let copy = Kernel::Memory {
+            pass: PassKind::Copy,
+            read: self.beside,
+            written: Bytes::ZERO,
+            launches: 1,
+        };
+        (kernel + model.kernel_time(&copy)).seconds()
+    }
+
+    /// Bytes of a product that does little but read one large operand; none for other kernels.
+    pub fn streamed_bytes(&self) -> Option<f64> {
+        match self.kernel {
+            Kernel::Gemm { m, n, k, operand_bytes, result_bytes, .. }
+                if m <= 64 && n.saturating_mul(k) >= 100_000_000 =>
+            {
+                let operands = (m * k + n * k) * operand_bytes;
+                Some((operands + m * n * result_bytes) as f64)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl MeasuredCollective {
+    /// What the model says of it.
+    pub fn predicted(&self, model: &CollectiveModel) -> Seconds {
+        let group = GroupPlacement::on_nodes_of(self.ranks, self.ranks, 1);
+        model.collective_time(self.collective, self.bytes, &group).seconds()
+    }
+}
+
+/// A cluster of one node, for collectives that stay inside.
+pub fn one_node(device: &str, devices_per_node: u64) -> ClusterSpec {
+    ClusterSpec {
+        name: device.into(),
+        nodes: vec![NodeGroupSpec {
+            count: 1,
+            devices_per_node,
+            device: device.into(),
+            intra_node: LinkKind::SharedMemory,
+        }],
+        network: None,
+        price_per_device_hour: None,
+        host_power_per_device: None,
+        failures_per_device: None,
+        source: None,
+    }
+}
+
+/// The shortest of a product's three sides; zero for other kernels.
+pub fn shortest_side(kernel: &Kernel) -> u64 {
+    match *kernel {
+        Kernel::Gemm { m, n, k, .. } => m.min(n).min(k),
+        _ => 0,
+    }
 }
 
 /// The cells of a table without quoted commas, row by row, under the columns asked for. A row
