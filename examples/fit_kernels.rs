@@ -9,11 +9,11 @@
 //! The loss is the mean of |ln(predicted / measured)| over products with all sides of at least
 //! 128, attention, and collectives inside a node, each apart. Deterministic.
 
+use lmplan::cost::CollectiveModel;
 use lmplan::cost::fit::{
-    FitError, MeasuredCollective, MeasuredKernel, coordinate_descent, one_node, read_attention,
-    read_collectives, read_products, shortest_side,
+    FitError, MeasuredCollective, MeasuredKernel, benchmark_model, coordinate_descent, one_node,
+    read_attention, read_collectives, read_products, shortest_side,
 };
-use lmplan::cost::{CollectiveModel, DeviceModel};
 use lmplan::spec::{CollectiveConstants, DeviceSpec, KernelConstants, Precision};
 use lmplan::units::{BytesPerSecond, Seconds};
 use std::error::Error;
@@ -195,7 +195,7 @@ fn fit_products(device: &mut DeviceSpec, precision: Precision, rows: &[MeasuredK
         device
     };
     let pairs = |device: &DeviceSpec, side: u64| -> Vec<(Seconds, Seconds)> {
-        let model = DeviceModel::new(device, precision);
+        let model = benchmark_model(device, precision);
         rows.iter()
             .filter(|row| shortest_side(&row.kernel) >= side)
             .map(|row| (row.predicted(&model), row.time))
@@ -235,7 +235,7 @@ fn fit_attention(device: &mut DeviceSpec, precision: Precision, rows: &[Measured
         device
     };
     let pairs = |device: &DeviceSpec| -> Vec<(Seconds, Seconds)> {
-        let model = DeviceModel::new(device, precision);
+        let model = benchmark_model(device, precision);
         rows.iter().map(|row| (row.predicted(&model), row.time)).collect()
     };
     let bounds = [(0.1, 1.0), (20.0, 2000.0), (1.0, 1000.0), (1e-6, 3e-5)];

@@ -3,7 +3,7 @@
 
 use super::{CollectiveModel, DeviceModel, GroupPlacement};
 use crate::graph::{Collective, GemmPass, Kernel, PassKind};
-use crate::spec::{ClusterSpec, LinkKind, NodeGroupSpec};
+use crate::spec::{ClusterSpec, DeviceSpec, LinkKind, NodeGroupSpec, Precision};
 use crate::units::{Bytes, Seconds};
 
 /// One measured kernel.
@@ -266,4 +266,12 @@ pub fn coordinate_descent(
         }
     }
     (point, best)
+}
+
+/// The model of a device as it runs short benchmark loops: without the loss of clock of hours of
+/// training.
+pub fn benchmark_model(device: &DeviceSpec, precision: Precision) -> DeviceModel {
+    let mut device = device.clone();
+    device.kernels.sustained_clock = 1.0;
+    DeviceModel::new(&device, precision)
 }

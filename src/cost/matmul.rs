@@ -95,7 +95,7 @@ impl MatmulModel {
         let results = bf * mf * nf;
         let mut arithmetic = f64::INFINITY;
         for (&(a, b), &step) in TILES.iter().zip(&self.step) {
-            let tiles = (m.div_ceil(a) * n.div_ceil(b)) as f64 * bf;
+            let tiles = m.div_ceil(a) as f64 * n.div_ceil(b) as f64 * bf;
             let waves = tiles / self.sms;
             let time = if waves <= 0.5 && kf >= 2.0 * SPLIT_K_DEPTH {
                 let split = (1.0 / waves).floor().min((kf / SPLIT_K_DEPTH).floor());
@@ -109,7 +109,8 @@ impl MatmulModel {
             };
             arithmetic = arithmetic.min(time);
         }
-        if n * operand_bytes % 16 != 0 || k * operand_bytes % 16 != 0 {
+        let aligned = |side: u64| (side % 16) * (operand_bytes % 16) % 16 == 0;
+        if !aligned(n) || !aligned(k) {
             arithmetic *= MISALIGNED;
         }
         let operands = bf * (mf * kf + nf * kf) * operand_bytes as f64;
