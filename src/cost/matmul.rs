@@ -5,18 +5,45 @@ use crate::spec::KernelConstants;
 /// Tile shapes (rows, columns) of a result that the libraries' kernels compute on one
 /// multiprocessor at a time; the shapes that cuBLAS and CUTLASS build for Ampere to Blackwell
 /// (NVIDIA/cutlass, `python/cutlass_library/generator.py`), transposed ones included.
-const TILES: [(u64, u64); 10] = [
-    (256, 128),
-    (128, 256),
-    (128, 128),
-    (256, 64),
-    (64, 256),
-    (128, 64),
-    (64, 128),
-    (64, 64),
-    (128, 32),
-    (32, 64),
+const TILES: [(Side, Side); 10] = [
+    (Side::S256, Side::S128),
+    (Side::S128, Side::S256),
+    (Side::S128, Side::S128),
+    (Side::S256, Side::S64),
+    (Side::S64, Side::S256),
+    (Side::S128, Side::S64),
+    (Side::S64, Side::S128),
+    (Side::S64, Side::S64),
+    (Side::S128, Side::S32),
+    (Side::S32, Side::S64),
 ];
+
+/// Side of a tile, as an index of [`pieces`].
+#[derive(Clone, Copy)]
+enum Side {
+    S32,
+    S64,
+    S128,
+    S256,
+}
+
+impl Side {
+    const fn elements(self) -> f64 {
+        (32u64 << self as u32) as f64
+    }
+}
+
+/// How many tiles of each side a length takes.
+fn pieces(length: u64) -> [f64; 4] {
+    [32, 64, 128, 256].map(|side| length.div_ceil(side) as f64)
+}
+
+/// The next whole number, for values that are not negative; `f64::ceil` is a call on targets
+/// without the instruction.
+fn ceil(value: f64) -> f64 {
+    let whole = value as u64 as f64;
+    if whole < value { whole + 1.0 } else { whole }
+}
 
 /// Shallowest part of the k loop that is worth giving to a tile of its own.
 const SPLIT_K_DEPTH: f64 = 512.0;
@@ -37,7 +64,8 @@ const MISALIGNED: f64 = 2.0;
 pub(crate) struct MatmulModel {
     /// Seconds of one step of k, tile by tile.
     step: [f64; TILES.len()],
-    sms: f64,
+    /// Multiprocessors, inverted.
+    wave_per_tile: f64,
     prologue_k: f64,
     wave_quantisation: f64,
     seconds_per_byte: f64,
@@ -71,12 +99,12 @@ impl MatmulModel {
         let rate = peak * constants.matmul_efficiency * constants.sustained_clock / sms;
         let feed = constants.l2_bandwidth.get() / sms;
         let step = TILES.map(|(a, b)| {
-            let (a, b) = (a as f64, b as f64);
+            let (a, b) = (a.elements(), b.elements());
             (2.0 * a * b / rate).max((a + b) * operand_bytes / feed)
         });
         MatmulModel {
             step,
-            sms,
+            wave_per_tile: 1.0 / sms,
             prologue_k: constants.matmul_prologue_k,
             wave_quantisation: constants.wave_quantisation,
             seconds_per_byte: 1.0 / (memory_bandwidth * constants.memory_efficiency),
@@ -94,18 +122,20 @@ impl MatmulModel {
         let (bf, mf, nf, kf) = (batch as f64, m as f64, n as f64, k as f64);
         let results = bf * mf * nf;
         let mut arithmetic = f64::INFINITY;
+        let (rows, columns) = (pieces(m), pieces(n));
+        let per_tile = self.wave_per_tile * bf;
+        let depth = kf + self.prologue_k;
         for (&(a, b), &step) in TILES.iter().zip(&self.step) {
-            let tiles = m.div_ceil(a) as f64 * n.div_ceil(b) as f64 * bf;
-            let waves = tiles / self.sms;
+            let waves = rows[a as usize] * columns[b as usize] * per_tile;
             let time = if waves <= 0.5 && kf >= 2.0 * SPLIT_K_DEPTH {
-                let split = (1.0 / waves).floor().min((kf / SPLIT_K_DEPTH).floor());
+                let split = ((1.0 / waves) as u64).min((kf / SPLIT_K_DEPTH) as u64) as f64;
                 // Partial sums in 32 bits are written and read once through the cache.
                 (kf / split + self.prologue_k) * step
                     + split * results * 8.0 * self.l2_seconds_per_byte
             } else {
-                let full = waves.ceil();
+                let full = ceil(waves);
                 let waves = full - (full - waves) * (1.0 - self.wave_quantisation);
-                waves.max(1.0) * (kf + self.prologue_k) * step
+                waves.max(1.0) * depth * step
             };
             arithmetic = arithmetic.min(time);
         }
