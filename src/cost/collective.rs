@@ -142,7 +142,7 @@ impl CollectiveModel {
                     // Each rank sends all parts once and gets its own reduced (NVLink SHARP).
                     Some(efficiency) => best.min(
                         launch
-                            + 2.0 * (n - 1.0) * hop
+                            + depth * hop
                             + constants.bulk_latency.get()
                             + size * (1.0 + 1.0 / n) / (bandwidth * efficiency),
                     ),
