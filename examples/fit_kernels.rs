@@ -9,6 +9,8 @@
 //! The loss is the mean of |ln(predicted / measured)| over products with all sides of at least
 //! 128, attention, and collectives inside a node, each apart. Deterministic.
 
+#![allow(clippy::print_stdout, reason = "a command-line tool")]
+
 use lmplan::cost::CollectiveModel;
 use lmplan::cost::fit::{
     FitError, MeasuredCollective, MeasuredKernel, benchmark_model, coordinate_descent, one_node,
@@ -118,7 +120,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect();
         println!("{}", job.device);
         let mut errors = fit_products(&mut device, job.precision, &products);
-        if !attention.is_empty() {
+        if attention.is_empty() {
+            errors.push_str("; attention assumed, by analogy with the A100");
+        } else {
             errors = format!("{errors}; {}", fit_attention(&mut device, job.precision, &attention));
         }
         let link_errors = fit_collectives(&mut device, &collectives);

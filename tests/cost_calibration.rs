@@ -1,13 +1,16 @@
 //! Holds the cost model to the errors that its documentation states, on measured kernels and
 //! collectives (`tests/data/kernels`), with the constants of the device files as they are.
 
+#![allow(clippy::print_stdout, reason = "shown with --nocapture")]
+
 use lmplan::cost::fit::{
     FitError, benchmark_model, one_node, read_attention, read_collectives, read_products,
     shortest_side,
 };
-use lmplan::cost::{CollectiveModel, DeviceModel};
+use lmplan::cost::{CollectiveModel, DeviceModel, GroupPlacement};
 use lmplan::graph::{GemmPass, Kernel};
-use lmplan::spec::{DeviceSpec, Precision};
+use lmplan::spec::{DeviceSpec, NetworkSpec, Precision, Topology};
+use lmplan::units::{BytesPerSecond, Seconds};
 use std::fs;
 
 fn device(name: &str) -> DeviceSpec {
@@ -31,7 +34,7 @@ const CLAIMS: [Claim; 7] = [
     ("h200_sxm", "h200-141gb-sxm", BF16, [(6.5, 16.5), (8.0, 29.0), (8.5, 30.0)]),
     ("b200_sxm", "b200-180gb", BF16, [(7.5, 20.0), (10.5, 28.0), (9.0, 29.0)]),
     ("gb200", "gb200-186gb", BF16, [(7.5, 21.0), (11.5, 29.0), (6.5, 22.0)]),
-    ("l40s", "l40s", BF16, [(12.0, 25.0), (12.5, 50.0), NONE]),
+    ("l40s", "l40s", BF16, [(12.0, 25.0), (12.5, 50.0), (7.0, 26.0)]),
     ("v100_sxm2", "v100-32gb-sxm2", Precision::Fp16Mixed, [(4.0, 10.5), NONE, (5.0, 9.0)]),
 ];
 
@@ -80,8 +83,38 @@ fn collectives_of_one_node_are_within_their_claim() {
         }
         let device = device(file);
         let model = CollectiveModel::new(&one_node(file, 8), &device);
-        let chosen = rows.iter().filter(|row| row.device == name);
+        // Beyond a pair, the measured L40S host sends through its sockets at 2 to 6 GB/s.
+        let most = if name == "l40s" { 2 } else { 8 };
+        let chosen = rows.iter().filter(|row| row.device == name && row.ranks <= most);
         hold(file, FitError::over(chosen.map(|row| (row.predicted(&model), row.time))), claim);
+    }
+}
+
+/// The source names no fabric; its plateau is that of eight interfaces of 100 Gbit/s a node, so
+/// only the shape of the curve below the plateau tests the model.
+#[test]
+fn an_all_reduce_over_four_nodes_has_the_measured_shape() {
+    let mut cluster = one_node("a100-80gb-sxm", 8);
+    cluster.nodes[0].count = 4;
+    cluster.network = Some(NetworkSpec {
+        nics_per_node: 8,
+        bandwidth_per_nic: BytesPerSecond::new(12.5e9),
+        latency: Seconds::new(5e-6),
+        efficiency: 0.92,
+        topology: Topology::FatTree,
+        tiers: Vec::new(),
+        in_network_reduction: false,
+    });
+    let model = CollectiveModel::new(&cluster, &device("a100-80gb-sxm"));
+    let group = GroupPlacement::new(&cluster, 32, 1);
+    for row in read_collectives(&table("nccl_four_nodes")) {
+        let predicted = model.collective_time(row.collective, row.bytes, &group).seconds();
+        let ratio = predicted / row.time;
+        println!("{} {} for {}: {ratio:.2}", row.bytes, predicted, row.time);
+        assert!((0.6..1.4).contains(&ratio), "{}: {ratio:.2}", row.bytes);
+        if row.bytes.get() >= 64 << 20 {
+            assert!((ratio - 1.0).abs() < 0.1, "{}: {ratio:.2}", row.bytes);
+        }
     }
 }
 

@@ -23,7 +23,9 @@ const HOST_HOP: Seconds = Seconds::new(2e-6);
 /// `src/graph/tuning.cc` for the form). Ignored: contention between groups of different kinds,
 /// which the simulator's streams have.
 ///
-/// Accuracy on measured collectives is asserted by `tests/cost_calibration.rs`.
+/// Against 1,470 measured collectives of one node: median error at most 9 %, nine tenths within 30 %;
+/// all-reduce over four nodes within 40 % at every size and 10 % from 64 MiB.
+/// `tests/cost_calibration.rs` asserts these.
 #[derive(Debug, Clone)]
 pub struct CollectiveModel {
     link: LinkSpec,

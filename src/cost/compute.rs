@@ -11,7 +11,11 @@ use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
 /// Built once from a data sheet and its calibrated constants; evaluations are pure, allocate
 /// nothing, and take some tens of nanoseconds. The host's launch floor is not in them.
 ///
-/// Accuracy on measured kernels is asserted by `tests/cost_calibration.rs`.
+/// Against 30,080 measured products and 7,200 measured attentions of serving frameworks, with sides
+/// of at least 256 and on A100, H100, H200, B200, GB200, L40S and V100: median error of products at
+/// most 7.5 % (L40S 12 %), nine tenths within 21 % (L40S 25 %); median error of attention forward at
+/// most 4.5 % on A100, 8 % on Hopper, 11.5 % on Blackwell, 12.5 % on L40S. `tests/cost_calibration.rs`
+/// asserts these. Measured in short loops; `sustained_clock` stands between them and training.
 #[derive(Debug, Clone)]
 pub struct DeviceModel {
     /// Products of 4-, 2- and 1-byte operands.
