@@ -290,6 +290,7 @@ fn fit_collectives(device: &mut DeviceSpec, rows: &[MeasuredCollective]) -> Stri
         (0.05, 1.5),
         (0.2, 1.0),
     ];
+    let (hop, launch) = if small { (1e-6, 6e-6) } else { (hop, launch) };
     let start = [hop, launch, 1.2e-5, 0.75, 0.2, 0.4, 0.6];
     let (point, _) = coordinate_descent(&start, &bounds, |point| {
         mean_log_error(pairs(&with(device, point)).into_iter())
