@@ -56,8 +56,8 @@ impl MeasuredKernel {
             Kernel::Gemm { m, n, k, operand_bytes, result_bytes, .. }
                 if m <= 64 && n.saturating_mul(k) >= 100_000_000 =>
             {
-                let operands = (m * k + n * k) * operand_bytes;
-                Some((operands + m * n * result_bytes) as f64)
+                let (m, n, k) = (m as f64, n as f64, k as f64);
+                Some((m * k + n * k) * operand_bytes as f64 + m * n * result_bytes as f64)
             }
             _ => None,
         }
