@@ -96,6 +96,9 @@ impl Master {
                     let value = self.value(&dive.chosen);
                     cutoff = value;
                     best = Some((dive.chosen, value));
+                    if self.constants.is_empty() {
+                        break; // Without rows all selections are equal.
+                    }
                 }
                 Some(false) => break,
                 None => return Answer::Undecided(best),

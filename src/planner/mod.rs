@@ -11,3 +11,6 @@ pub mod solve;
 pub mod space;
 
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
+
+#[cfg(test)]
+mod search_tests;

@@ -20,6 +20,11 @@ pub struct DeviceSpec {
     pub memory_bandwidth: BytesPerSecond,
     /// Streaming multiprocessors (compute units).
     pub sm_count: u64,
+    /// Bandwidth between the device and its host or network interface in one direction (PCI
+    /// Express, NVLink-C2C); bounds what one device can put on the network. PCI Express 4 with 16
+    /// lanes where left out.
+    #[serde(default = "default_host_bandwidth")]
+    pub host_bandwidth: BytesPerSecond,
     /// Power limit of the board.
     pub power: Watts,
     /// The link to other devices of the node, if there is one.
@@ -35,33 +40,110 @@ pub struct DeviceSpec {
     pub source: Option<String>,
 }
 
+/// PCI Express 4, 16 lanes: 16 GT/s a lane, 128b/130b coding.
+fn default_host_bandwidth() -> BytesPerSecond {
+    BytesPerSecond::new(31.5e9)
+}
+
 /// The device's own link, by direction.
+///
+/// Times over it follow T = launch + hops * latency + bytes / bandwidth, once for each of NCCL's
+/// two families of protocols, the quicker of which is taken: a low-latency one that carries flags
+/// with the data at part of the bandwidth, and a bulk one that synchronises more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {
     /// Name, such as `nvlink3` or `pcie4`.
     pub name: String,
-    /// Bandwidth in one direction.
+    /// Bandwidth in one direction, all lanes together.
     pub bandwidth: BytesPerSecond,
-    /// Latency of one hop.
+    /// Latency of one hop of a collective.
     pub latency: Seconds,
+    /// Bandwidth between one pair of devices, where it is less than all lanes (meshes without a
+    /// switch).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_bandwidth: Option<BytesPerSecond>,
+    /// Constants of collectives over the link.
+    #[serde(default)]
+    pub collectives: CollectiveConstants,
+}
+
+/// What collectives over a link reach; fitted on measured collectives of one node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectiveConstants {
+    /// Time of a collective's kernel before its first hop.
+    pub launch: Seconds,
+    /// Further time of the bulk protocol, which synchronises in both directions.
+    pub bulk_latency: Seconds,
+    /// Share of the link's bandwidth that the bulk protocol reaches in a ring.
+    pub efficiency: f64,
+    /// Share of the link's bandwidth that the low-latency protocol reaches.
+    pub low_latency_efficiency: f64,
+    /// Cost of a byte that stays on its rank (the copy of a rank's own part) over that of a byte
+    /// on the wire.
+    pub own_part_cost: f64,
+    /// Share of the link's bandwidth that an all-reduce inside the switch reaches (NVLink SHARP);
+    /// none where the switch can not reduce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch_reduction_efficiency: Option<f64>,
+    /// Where the constants come from.
+    pub provenance: String,
+}
+
+impl Default for CollectiveConstants {
+    /// Constants near those fitted on the A100, for links that have not been measured.
+    fn default() -> Self {
+        CollectiveConstants {
+            launch: Seconds::new(7e-6),
+            bulk_latency: Seconds::new(15e-6),
+            efficiency: 0.75,
+            low_latency_efficiency: 0.2,
+            own_part_cost: 0.4,
+            switch_reduction_efficiency: None,
+            provenance: "assumed: near those fitted on the A100".into(),
+        }
+    }
 }
 
 /// What a data sheet does not say; each is fitted on measured kernels or stated as an assumption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KernelConstants {
-    /// Share of the matrix peak that a large, well-tiled product reaches (sustained clocks).
+    /// Share of the matrix peak that a large, well-tiled product reaches in a short benchmark.
     pub matmul_efficiency: f64,
+    /// Clock held through hours of training over the clock of the short benchmark loops that the
+    /// other constants are fitted on; multiplies all arithmetic rates, not the memory's.
+    #[serde(default = "one")]
+    pub sustained_clock: f64,
     /// Share of the memory bandwidth that a large streaming pass reaches.
     pub memory_efficiency: f64,
+    /// Bandwidth at which all multiprocessors together load operand tiles from the second-level
+    /// cache; bounds products with small tiles.
+    pub l2_bandwidth: BytesPerSecond,
     /// Time from the start of a kernel to its first useful work, and its drain.
     pub kernel_latency: Seconds,
-    /// Depth of the k loop, in elements, that a tile spends filling its pipeline.
+    /// Depth of the k loop, in elements, that a tile spends filling its pipeline and storing its
+    /// result.
     pub matmul_prologue_k: f64,
+    /// How much of the idle part of a last, partly filled wave of tiles is lost: 1 for tiles that
+    /// run in lock step, 0 for work that is divided evenly.
+    pub wave_quantisation: f64,
     /// Share of the matrix peak that fused attention reaches, forward and backward, on long
     /// sequences with heads of 128.
     pub attention_efficiency: (f64, f64),
+    /// Matrix operations that could be done in the time of the exponential and rescaling of one
+    /// score; what makes heads of 64 less efficient than heads of 128.
+    pub softmax_flops: f64,
+    /// Key positions that a query tile of fused attention could have seen in the time that it
+    /// takes to load its queries, fill its pipeline and store its result.
+    pub attention_prologue_keys: f64,
+    /// Time of a fused attention kernel beside its arithmetic: launch, scheduling, reduction.
+    pub attention_latency: Seconds,
     /// Where the constants come from: the command, data, date.
     pub provenance: String,
+}
+
+fn one() -> f64 {
+    1.0
 }

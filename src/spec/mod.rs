@@ -6,7 +6,7 @@ pub mod model;
 pub mod stack;
 
 pub use cluster::{ClusterSpec, LinkKind, NetworkSpec, NodeGroupSpec, TierSpec, Topology};
-pub use device::{DeviceSpec, KernelConstants, LinkSpec};
+pub use device::{CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec};
 pub use model::{
     Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer, Position,
     Precision, TrainingSpec,

@@ -1,0 +1,18 @@
+//! What instructions cost on given devices and links: kernels, collectives, optimizer steps.
+//! Physical models with few constants, which are fitted on public measurements and live in the
+//! device files with their provenance. Knows no schedules and no plans.
+
+mod attention;
+pub mod collective;
+pub mod compute;
+pub mod fit;
+mod matmul;
+pub mod model;
+pub mod state;
+pub mod topology;
+
+pub use collective::CollectiveModel;
+pub use compute::DeviceModel;
+pub use model::{CostModel, PlacedCost};
+pub use state::{StateBytes, optimizer_kernels, state_bytes};
+pub use topology::GroupPlacement;

@@ -1,0 +1,374 @@
+//! The search against brute force over its whole space, on synthetic costs.
+
+use super::column::Column;
+use super::costs::{BlockSet, Costs};
+use super::objective::Objective;
+use super::outcome::SearchStatus;
+use super::search::{Found, Options, Verdict, search};
+use super::space::{Candidate, Pins, Space};
+use crate::graph::{Collective, Kernel};
+use crate::lower::{
+    BlockTimes, Links, MemoryModel, Pipeline, Prices, StageModel, StageShape, StageTimes, StageWork,
+};
+use crate::sharding::{Group, InstructionCost};
+use crate::sim::pipeline::{Run, Structure};
+use crate::spec::ScheduleKind;
+use crate::units::{Bytes, SimTime};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Costs made of a few numbers; `seed` varies them.
+#[derive(Debug, Clone)]
+struct Synthetic {
+    seed: u64,
+    capacity: u64,
+    hop: u64,
+    blocking: bool,
+    overlap: bool,
+}
+
+/// A number in `low..high` that depends on the seed and a key only.
+fn number(seed: u64, key: u64, low: u64, high: u64) -> u64 {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^= x >> 31;
+    x = x.wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^= x >> 29;
+    low + x % (high - low)
+}
+
+struct SyntheticPrices {
+    seed: u64,
+    data: u64,
+}
+
+impl InstructionCost for SyntheticPrices {
+    fn kernel(&self, _: &Kernel) -> SimTime {
+        SimTime::ZERO
+    }
+
+    fn collective(&self, _: Collective, bytes: Bytes, _: Group) -> SimTime {
+        SimTime::from_picos(self.data + bytes.get() * number(self.seed, 77, 1, 4) / 4)
+    }
+}
+
+impl Prices for SyntheticPrices {
+    fn optimizer_step(&self, elements: u64) -> SimTime {
+        SimTime::from_picos(elements / 2)
+    }
+}
+
+impl Synthetic {
+    fn block(&self, key: u64, tensor: u64, micro_batch: u64, size: u64) -> BlockTimes {
+        let n = |k: u64, low: u64, high: u64| number(self.seed, key * 100 + k, low, high);
+        let time =
+            |base: u64| SimTime::from_picos(base * micro_batch * size / tensor / 4 + n(9, 0, 3));
+        let bytes = |base: u64| Bytes::new(base * micro_batch * size / tensor);
+        BlockTimes {
+            forward: time(n(1, 20, 40)),
+            backward: time(n(2, 30, 80)),
+            recompute: [SimTime::ZERO, time(n(3, 2, 9)), time(n(4, 10, 30))],
+            saved: [bytes(n(5, 16, 30)), bytes(n(6, 9, 16)), bytes(n(7, 2, 8))],
+            transient: [bytes(1), bytes(2), bytes(n(8, 3, 20))],
+            parameters: size * n(10, 10, 40) / tensor,
+            tensor_reduced: if tensor > 1 { 2 } else { 0 },
+        }
+    }
+}
+
+impl Costs for Synthetic {
+    fn blocks(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockSet> {
+        let base = 10 * u64::from(sequence_parallel);
+        let make = |key: u64, size: u64| self.block(base + key, tensor, micro_batch, size);
+        Arc::new(BlockSet {
+            embedding: vec![make(1, 1)],
+            layer: vec![make(2, 4), make(3, 4)],
+            head: vec![make(4, 5), make(5, 5)],
+            head_beside_embedding: vec![make(6, 5)],
+        })
+    }
+
+    fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_> {
+        Box::new(SyntheticPrices { seed: self.seed, data: candidate.data })
+    }
+
+    fn links(&self, candidate: &Candidate) -> Links {
+        Links {
+            hops: vec![SimTime::from_picos(self.hop); candidate.pipeline as usize],
+            blocking: self.blocking,
+            tied_reduce: SimTime::from_picos(if candidate.pipeline > 1 { 7 } else { 0 }),
+            gradient_norm: SimTime::from_picos(3),
+        }
+    }
+
+    fn shape(&self, candidate: &Candidate) -> StageShape {
+        StageShape {
+            replicas: candidate.data,
+            sharding: candidate.sharding,
+            parameter_bytes: 2,
+            gradient_bytes: 4,
+            bucket_elements: 200,
+            overlap_reduce: self.overlap,
+            overlap_gather: self.overlap,
+            contention: 0.125,
+        }
+    }
+
+    fn memory(&self, _: &Candidate) -> MemoryModel {
+        MemoryModel {
+            state: [2, 4, 12],
+            fixed: Bytes::new(10),
+            transfer: Bytes::new(3),
+            fragmentation: 0.05,
+            capacity: Bytes::new(self.capacity),
+        }
+    }
+}
+
+fn space(devices: u64, global_batch: u64, num_layers: u64) -> Space {
+    Space {
+        devices,
+        global_batch,
+        num_layers,
+        tensor_divides: vec![4, 8],
+        sequence_length: 64,
+        schedules: vec![ScheduleKind::OneFOneB, ScheduleKind::Gpipe, ScheduleKind::Interleaved],
+        pins: Pins::default(),
+    }
+}
+
+/// Every way to write `total` as `parts` positive numbers.
+fn compositions(total: u64, parts: u64) -> Vec<Vec<u64>> {
+    if parts == 1 {
+        return if total > 0 { vec![vec![total]] } else { Vec::new() };
+    }
+    let mut all = Vec::new();
+    for first in 1..=total.saturating_sub(parts - 1) {
+        for mut rest in compositions(total - first, parts - 1) {
+            rest.insert(0, first);
+            all.push(rest);
+        }
+    }
+    all
+}
+
+/// The least simulated time of a candidate over every plan that fits, by trying all of them.
+fn brute_force(costs: &Synthetic, space: &Space, candidate: &Candidate) -> Option<SimTime> {
+    let Candidate { tensor, micro_batch, pipeline: p, chunks: v, .. } = *candidate;
+    let blocks = costs.blocks(tensor, micro_batch, candidate.sequence_parallel);
+    let links = costs.links(candidate);
+    let prices = costs.prices(candidate);
+    let shape = costs.shape(candidate);
+    let memory = costs.memory(candidate);
+    let pipeline = Pipeline {
+        schedule: candidate.schedule,
+        stages: p,
+        chunks: v,
+        micro_batches: candidate.micro_batches,
+    };
+    let structure = Structure::new(pipeline).expect("runs");
+    let mut best: Option<SimTime> = None;
+    for layer in &blocks.layer {
+        let model = StageModel { shape, layer, prices: prices.as_ref() };
+        let splits = if v > 1 {
+            vec![vec![space.num_layers / p; p as usize]]
+        } else {
+            compositions(space.num_layers, p)
+        };
+        for split in splits {
+            // All choices of each stage that fit.
+            let stages: Vec<Vec<StageTimes>> = (0..p as usize)
+                .map(|q| {
+                    let mut fitting = Vec::new();
+                    let none = [None];
+                    let some = |blocks: &'_ [BlockTimes]| -> Vec<Option<BlockTimes>> {
+                        blocks.iter().cloned().map(Some).collect()
+                    };
+                    let embeddings = if q == 0 { some(&blocks.embedding) } else { none.to_vec() };
+                    let heads =
+                        if q == p as usize - 1 { some(blocks.heads(p)) } else { none.to_vec() };
+                    let n = split[q] / v;
+                    for embedding in &embeddings {
+                        for head in &heads {
+                            for full in 0..=n {
+                                for selective in 0..=n - full {
+                                    let recompute = [n - full - selective, selective, full];
+                                    let mut works = vec![
+                                        StageWork {
+                                            layers: recompute,
+                                            embedding: None,
+                                            head: None
+                                        };
+                                        v as usize
+                                    ];
+                                    works[0].embedding = embedding.as_ref();
+                                    works[v as usize - 1].head = head.as_ref();
+                                    let peak = memory.peak(
+                                        &shape,
+                                        layer,
+                                        &works,
+                                        &pipeline.in_flight(q as u64),
+                                    );
+                                    if peak.total() <= memory.capacity {
+                                        let model = StageModel { layer, ..model };
+                                        fitting.push(model.stage(&works));
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    fitting
+                })
+                .collect();
+            for_each_choice(&stages, &mut |times| {
+                let mut run = Run::default();
+                structure.run(times, &links, &mut run);
+                best = Some(best.map_or(run.end, |best| best.min(run.end)));
+            });
+        }
+    }
+    best
+}
+
+fn for_each_choice(stages: &[Vec<StageTimes>], visit: &mut dyn FnMut(&[StageTimes])) {
+    let mut chosen = Vec::new();
+    fn walk(
+        stages: &[Vec<StageTimes>],
+        chosen: &mut Vec<StageTimes>,
+        visit: &mut dyn FnMut(&[StageTimes]),
+    ) {
+        match stages.split_first() {
+            None => visit(chosen),
+            Some((first, rest)) => {
+                for times in first {
+                    chosen.push(times.clone());
+                    walk(rest, chosen, visit);
+                    chosen.pop();
+                }
+            }
+        }
+    }
+    walk(stages, &mut chosen, visit);
+}
+
+fn run(costs: &Synthetic, space: &Space, objective: Objective, top: usize) -> Found {
+    let options = Options { objective, top, stop: &|| None, progress: &mut |_| {} };
+    search(space, costs, options)
+}
+
+fn synthetic() -> impl Strategy<Value = Synthetic> {
+    (any::<u64>(), 300u64..4000, 0u64..20, any::<bool>(), any::<bool>()).prop_map(
+        |(seed, capacity, hop, blocking, overlap)| Synthetic {
+            seed,
+            capacity,
+            hop,
+            blocking,
+            overlap,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The search returns the best plan of the whole space, and every bound that it relied on is
+    /// below the truth.
+    #[test]
+    fn equals_brute_force(costs in synthetic(), devices in 1u64..5, layers in 1u64..4) {
+        let space = space(devices, 4, layers);
+        let mut truth: Option<(SimTime, Candidate)> = None;
+        let mut all = Vec::new();
+        for ways in space.ways() {
+            for candidate in space.candidates(ways) {
+                let best = brute_force(&costs, &space, &candidate);
+                all.push((candidate, best));
+                if let Some(best) = best && truth.is_none_or(|(time, _)| best < time) {
+                    truth = Some((best, candidate));
+                }
+            }
+        }
+        let found = run(&costs, &space, Objective::Time, 1);
+        prop_assert_eq!(found.best.first().map(|s| s.time), truth.map(|(time, _)| time));
+        prop_assert_eq!(found.candidates, all.len() as u64);
+        match truth {
+            Some((time, _)) => {
+                prop_assert_eq!(found.status, SearchStatus::Optimal);
+                prop_assert_eq!(found.lower_bound, u128::from(time.picos()));
+            }
+            None => prop_assert_eq!(found.status, SearchStatus::Infeasible),
+        }
+        for (ways, verdict) in &found.verdicts {
+            for (candidate, best) in &all {
+                let Some(best) = best else { continue };
+                let bound = match verdict {
+                    Verdict::GroupBound(bound)
+                        if (candidate.tensor, candidate.pipeline, candidate.data)
+                            == (ways.tensor, ways.pipeline, ways.data) => *bound,
+                    Verdict::CandidateBound(c, bound) | Verdict::Solved(c, bound, _)
+                        if c == candidate => *bound,
+                    _ => continue,
+                };
+                prop_assert!(bound <= *best, "{:?} of {:?}: best {:?}", verdict, candidate, best);
+            }
+        }
+    }
+
+    /// The best plans of the best (t, p, d) come in order and are each the best of theirs.
+    #[test]
+    fn alternatives_are_exact(costs in synthetic()) {
+        let space = space(4, 4, 2);
+        let found = run(&costs, &space, Objective::Time, 3);
+        let mut truth: Vec<SimTime> = space
+            .ways()
+            .into_iter()
+            .filter_map(|ways| {
+                let times = space.candidates(ways).into_iter();
+                times.filter_map(|c| brute_force(&costs, &space, &c)).min()
+            })
+            .collect();
+        truth.sort();
+        truth.truncate(3);
+        prop_assert_eq!(found.best.iter().map(|s| s.time).collect::<Vec<_>>(), truth);
+    }
+
+    /// Money counts devices: the cheapest plan is the least time x devices.
+    #[test]
+    fn cost_is_exact(costs in synthetic()) {
+        let space = space(4, 2, 2);
+        let found = run(&costs, &space, Objective::Cost { deadline: None }, 1);
+        let truth = space.ways().into_iter().flat_map(|ways| space.candidates(ways)).filter_map(|c| {
+            brute_force(&costs, &space, &c).map(|time| time.picos() * c.devices())
+        }).min();
+        let best = found.best.first().map(|s| s.time.picos() * s.candidate.devices());
+        prop_assert_eq!(best, truth);
+    }
+
+    /// More memory never makes the best plan slower, and the result does not depend on threads.
+    #[test]
+    fn memory_helps_and_threads_do_not_matter(costs in synthetic(), more in 1u64..2000) {
+        let space = space(4, 4, 4);
+        let found = run(&costs, &space, Objective::Time, 2);
+        let roomy = Synthetic { capacity: costs.capacity + more, ..costs.clone() };
+        let after = run(&roomy, &space, Objective::Time, 2);
+        if let Some(before) = found.best.first() {
+            prop_assert!(after.best[0].time <= before.time);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("threads");
+        prop_assert_eq!(pool.install(|| run(&costs, &space, Objective::Time, 2)), found);
+    }
+}
+
+#[test]
+fn every_column_fits_and_places_its_layers() {
+    let costs = Synthetic { seed: 5, capacity: 6000, hop: 4, blocking: false, overlap: true };
+    let space = space(4, 4, 4);
+    let found = run(&costs, &space, Objective::Time, 4);
+    assert!(!found.best.is_empty());
+    for solution in &found.best {
+        let layers: u64 = solution.columns.iter().map(|c| c.layers).sum();
+        assert_eq!(layers, 4);
+        let whole =
+            |c: &Column| c.recompute.iter().sum::<u64>() * solution.candidate.chunks == c.layers;
+        assert!(solution.columns.iter().all(whole));
+        assert!(solution.peak() <= Bytes::new(6000));
+    }
+}
