@@ -12,6 +12,16 @@ pub trait Quantity: Sized {
     const UNITS: &'static [(&'static str, f64)];
     /// The quantity, or nothing where the value does not fit.
     fn from_base(value: f64) -> Option<Self>;
+    /// `number * factor` without rounding, for the quantities that count whole units.
+    fn from_whole(_number: u64, _factor: f64) -> Option<Self> {
+        None
+    }
+    /// The value in the base unit.
+    fn to_base(self) -> f64;
+    /// The value in the base unit, for the quantities that count whole units.
+    fn whole_base(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a text is not a quantity; says what to write instead.
@@ -54,7 +64,7 @@ pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantity
     if unit.is_empty() {
         return fail(format!("`{text}` has no unit"));
     }
-    let Some((_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
+    let Some(&(_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
         let known: Vec<&str> = Q::UNITS.iter().map(|(name, _)| *name).collect();
         return Err(ParseQuantityError(format!(
             "unknown unit `{unit}` in `{text}`: {} is given in {}",
@@ -62,14 +72,22 @@ pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantity
             known.join(", ")
         )));
     };
+    if let Some(quantity) = whole(number).and_then(|count| Q::from_whole(count, factor)) {
+        return Ok(quantity);
+    }
     // Units below one are exact as divisions: `5 us` is 5 / 10^6, not 5 * 0.000001.
     let inverse = (1.0 / factor).round();
-    let exact = *factor < 1.0 && (1.0 / inverse - factor).abs() <= f64::EPSILON * factor;
+    let exact = factor < 1.0 && (1.0 / inverse - factor).abs() <= f64::EPSILON * factor;
     let base = if exact { value / inverse } else { value * factor };
     match Q::from_base(base) {
         Some(quantity) => Ok(quantity),
         None => fail(format!("`{text}` is out of range")),
     }
+}
+
+/// Digits alone, as an exact count.
+fn whole(text: &str) -> Option<u64> {
+    text.replace('_', "").parse().ok()
 }
 
 /// Digits with at most one point and `_` between digits; no sign, no exponent.
@@ -81,7 +99,7 @@ fn parse_decimal(text: &str) -> Option<f64> {
             && part.as_bytes()[0] != b'_'
             && !part.ends_with('_')
     };
-    if !digits(whole) || !digits(fraction) || text.len() > 40 {
+    if !digits(whole) || !digits(fraction) || text.len() > 400 {
         return None;
     }
     text.replace('_', "").parse().ok()
