@@ -1,0 +1,9 @@
+//! Integration tests: one binary, one module for each behaviour.
+
+mod architecture;
+mod catalogue;
+mod invalid_files;
+mod mutations;
+mod quantities;
+mod tidy;
+mod valid_files;
