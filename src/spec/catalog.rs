@@ -1,6 +1,6 @@
 //! Names: files of the working folder first, then the catalogue compiled into the binary.
 
-use super::diagnostic::{Diagnostic, Source, SpecError, position, quoted};
+use super::diagnostic::{Diagnostic, Mark, Source, SpecError, quoted};
 use super::nearest::nearest;
 use std::fs::{self, File};
 use std::io::Read;
@@ -159,13 +159,11 @@ pub fn decode(bytes: Vec<u8>, name: String) -> Result<Source, SpecError> {
             let good = error.utf8_error().valid_up_to();
             let byte = error.as_bytes().get(good).copied().unwrap_or_default();
             let text = String::from_utf8_lossy(error.as_bytes());
-            let (line, column) = position(&text, good);
-            let message = format!("byte 0x{byte:02x} at line {line}, column {column} is not UTF-8");
+            let source = Source { name, text: text.into_owned() };
+            let message = format!("byte 0x{byte:02x} is not UTF-8");
+            let mark = Mark { span: good..good, label: "" };
             let help = Some("save the file as UTF-8 text".into());
-            let file = format!("{name}:{line}:{column}");
-            let mut diagnostic = Diagnostic::unplaced("yaml::utf8", message, Some(&file), help);
-            diagnostic.file = Some(name);
-            diagnostic.position = Some((line, column));
+            let diagnostic = Diagnostic::placed("yaml::utf8", message, &source, mark, None, help);
             Err(diagnostic.into())
         }
     }

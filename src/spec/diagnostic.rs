@@ -200,7 +200,7 @@ fn window(text: &str, ends: &[usize]) -> Range<usize> {
     let last = ends.iter().copied().max().unwrap_or(0).min(text.len());
     let line = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
     let before = text[..line.saturating_sub(1)].rfind('\n').map_or(0, |newline| newline + 1);
-    let after = text[last..].find('\n').map_or(text.len(), |length| last + length);
+    let after = text[last..].find(['\r', '\n']).map_or(text.len(), |length| last + length);
     let boundary = |mut at: usize| {
         while !text.is_char_boundary(at) {
             at -= 1;

@@ -13,6 +13,10 @@ pub(crate) fn nearest<'a>(
         .into_iter()
         .filter(|candidate| candidate.len() <= MAX_LENGTH)
         .map(|candidate| (distance(&wrong, &fold(candidate)), candidate))
+        .map(|(distance, candidate)| {
+            let begins = wrong.len() >= 3 && fold(candidate).starts_with(&wrong);
+            (if begins { 1 } else { distance }, candidate)
+        })
         .filter(|(distance, candidate)| *distance <= (wrong.len().max(candidate.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -57,6 +61,7 @@ mod tests {
         assert_eq!(nearest("hiden_size", fields), Some("hidden_size"));
         assert_eq!(nearest("Hidden-Size", fields), Some("hidden_size"));
         assert_eq!(nearest("num_haeds", fields), Some("num_heads"));
+        assert_eq!(nearest("bf16", ["fp16-mixed", "bf16-mixed"]), Some("bf16-mixed"));
         assert_eq!(nearest("temperature", fields), None);
         assert_eq!(nearest("", fields), None);
     }

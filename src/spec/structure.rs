@@ -97,6 +97,8 @@ impl<'a> Checker<'a> {
             return self.expected(node, name, "a mapping of fields", object_example(schema));
         };
         let properties = schema["properties"].as_object();
+        // A field that is missing because its name is misspelt is reported once, as misspelt.
+        let mut meant = Vec::new();
         for entry in entries {
             match properties.and_then(|fields| fields.get(&entry.key)) {
                 Some(field) => self.node(&entry.node, field, &quoted(&entry.key)),
@@ -104,35 +106,31 @@ impl<'a> Checker<'a> {
                     let values = &schema["additionalProperties"];
                     self.node(&entry.node, values, &quoted(&entry.key));
                 }
-                None => self.unknown_field(entry, entries, schema),
+                None => meant.extend(self.unknown_field(entry, entries, schema)),
             }
         }
         let required = schema["required"].as_array().into_iter().flatten();
         let missing: Vec<&str> = required
             .filter_map(Schema::as_str)
             .filter(|field| entries.iter().all(|entry| entry.key != *field))
+            .filter(|field| !meant.contains(field))
             .collect();
-        for field in missing {
+        if !missing.is_empty() {
+            let adds: Vec<String> = missing.iter().map(|field| describe(schema, field)).collect();
+            let message = format!("{name} lacks {}", listed(&missing));
+            let help = format!("add {}", adds.join(", "));
             let at = node.first_span();
-            let help = self.resolve_field(schema, field);
-            self.report(
-                "yaml::missing-field",
-                &at,
-                format!("{name} lacks `{field}`"),
-                "in this mapping",
-                Some(format!("add `{field}: …`{help}")),
-            );
+            self.report("yaml::missing-field", &at, message, "in this mapping", Some(help));
         }
     }
 
-    /// The description of a field, for help.
-    fn resolve_field(&self, schema: &'a Schema, field: &str) -> String {
-        let description = schema["properties"][field]["description"].as_str().unwrap_or_default();
-        let first = description.split(['.', ';', '\n']).next().unwrap_or_default();
-        if first.is_empty() { String::new() } else { format!(": {}", lower_first(first)) }
-    }
-
-    fn unknown_field(&mut self, entry: &Entry, entries: &[Entry], schema: &'a Schema) {
+    /// Reports a field that there is not; gives the field that was meant.
+    fn unknown_field(
+        &mut self,
+        entry: &Entry,
+        entries: &[Entry],
+        schema: &'a Schema,
+    ) -> Option<&'a str> {
         let known: Vec<&str> = schema["properties"]
             .as_object()
             .map(|fields| fields.keys().map(String::as_str).collect())
@@ -154,6 +152,7 @@ impl<'a> Checker<'a> {
             "no such field",
             Some(help),
         );
+        meant
     }
 
     fn array(&mut self, node: &Node, schema: &'a Schema, name: &str) {
@@ -196,9 +195,9 @@ impl<'a> Checker<'a> {
         let help = match digits.parse::<f64>() {
             Ok(value) if value < 0.0 => "it can not be negative".into(),
             Ok(value) if value.fract() == 0.0 && value < 1e15 => {
-                format!("write `{value:.0}`, without quotes, point or exponent")
+                format!("write `{value:.0}`, in plain digits")
             }
-            _ => "such as `12`".to_owned(),
+            _ => "write it in digits, such as `12`".to_owned(),
         };
         self.expected(node, name, expected, help);
     }
@@ -247,7 +246,7 @@ impl<'a> Checker<'a> {
                 None => (error, None),
             };
             let message = format!("{name}: {message}");
-            self.report("units::quantity", &node.span, message, "here", help);
+            self.report("units::quantity", &node.span, message, "", help);
         }
     }
 
@@ -267,7 +266,7 @@ impl<'a> Checker<'a> {
             Some(meant) => format!("did you mean `{meant}`? It is one of {}", listed(variants)),
             None => format!("it is one of {}", listed(variants)),
         };
-        let message = format!("{} is no value of {name}", quoted(text));
+        let message = format!("{name} can not be {}", quoted(text));
         self.report("yaml::unknown-value", &node.span, message, "not known", Some(help));
     }
 
@@ -294,6 +293,17 @@ impl<'a> Checker<'a> {
             let mark = Mark { span: at.clone(), label };
             self.found.push(Diagnostic::placed(code, message, self.source, mark, None, help));
         }
+    }
+}
+
+/// `` `field: …` (what it is) ``, for help.
+fn describe(schema: &Schema, field: &str) -> String {
+    let description = schema["properties"][field]["description"].as_str().unwrap_or_default();
+    let first = description.split(['.', ';', ':', '\n']).next().unwrap_or_default();
+    if first.is_empty() {
+        format!("`{field}: …`")
+    } else {
+        format!("`{field}: …` ({})", lower_first(first))
     }
 }
 

@@ -12,6 +12,9 @@ const MAX_DEPTH: usize = 32;
 /// Most values that are read; a device file with measured tables has some thousands.
 const MAX_NODES: usize = 20_000;
 
+const NO_ANCHORS: &str = "anchors (`&name`) and aliases (`*name`) are not read";
+const NO_ANCHORS_HELP: &str = "write the value out where it is used";
+
 /// A value and the bytes where it stands.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -54,7 +57,8 @@ impl Node {
     pub(super) fn description(&self) -> String {
         match &self.value {
             Value::Scalar { text, plain } if *plain && is_null(text) => "nothing".into(),
-            Value::Scalar { text, .. } => quoted(text),
+            Value::Scalar { text, plain: true } => quoted(text),
+            Value::Scalar { text, .. } => format!("the text {}", quoted(text)),
             Value::Sequence(_) => "a list".into(),
             Value::Mapping(_) => "a mapping".into(),
         }
@@ -187,12 +191,9 @@ impl<'a> Builder<'a> {
             | Event::SequenceStart(_, 1.., _)
             | Event::MappingStart(_, 1.., _)
             | Event::Alias(_)
-            | Event::UnresolvedAlias(_) => Err(self.error(
-                "yaml::anchor",
-                &span,
-                "anchors (`&name`) and aliases (`*name`) are not read",
-                "write the value out where it is used",
-            )),
+            | Event::UnresolvedAlias(_) => {
+                Err(self.error("yaml::anchor", &span, NO_ANCHORS, NO_ANCHORS_HELP))
+            }
             Event::Scalar(text, style, ..) => {
                 let plain = style == ScalarStyle::Plain;
                 Ok(Node { span: bytes, value: Value::Scalar { text: text.into_owned(), plain } })
@@ -297,6 +298,16 @@ fn syntax_error(text: &str, at: usize, info: &str) -> SyntaxError {
         error.code = "yaml::depth";
         error.message = format!("nested more than {MAX_DEPTH} deep");
         error.help = Some("no file needs such depth".into());
+    } else if info.contains("unknown anchor") {
+        error.code = "yaml::anchor";
+        error.message = NO_ANCHORS.into();
+        error.help = Some(NO_ANCHORS_HELP.into());
+    } else if info.contains("simple key expected") {
+        error.message = "no `: ` stands after this name".into();
+        error.help = Some("write `name: value`, with a space after the colon".into());
+    } else if info.contains("did not find expected key") {
+        error.message = "no field begins in this column".into();
+        error.help = Some("the fields of one mapping begin in the same column".into());
     }
     error
 }

@@ -36,6 +36,27 @@ impl fmt::Display for ParseQuantityError {
 
 impl std::error::Error for ParseQuantityError {}
 
+/// Units that people write, and ours. `Gb` alone is left out: some mean bits by it, some bytes.
+const HABITS: &[(&str, &str)] = &[
+    ("µs", "us"),
+    ("μs", "us"),
+    ("sec", "s"),
+    ("days", "d"),
+    ("hours", "h"),
+    ("TFLOPS", "TFLOP/s"),
+    ("TFLOPs", "TFLOP/s"),
+    ("TFLOP", "TFLOP/s"),
+    ("PFLOPS", "PFLOP/s"),
+    ("Gbps", "Gbit/s"),
+    ("Gb/s", "Gbit/s"),
+    ("GBps", "GB/s"),
+    ("GB", "GB/s"),
+    ("TB", "TB/s"),
+    ("Gi", "GiB"),
+    ("KB", "kB"),
+    ("$", "USD"),
+];
+
 /// Reads a number and its unit, apart by one space or none.
 ///
 /// # Errors
@@ -66,8 +87,11 @@ pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantity
     }
     let Some(&(_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
         let known: Vec<&str> = Q::UNITS.iter().map(|(name, _)| *name).collect();
+        let known_as = HABITS.iter().filter(|(habit, _)| *habit == unit);
+        let meant = known_as.map(|(_, ours)| *ours).find(|ours| known.contains(ours));
+        let hint = meant.map(|ours| format!("write `{number} {ours}`; ")).unwrap_or_default();
         return Err(ParseQuantityError(format!(
-            "unknown unit `{unit}` in `{text}`: {} is given in {}",
+            "unknown unit `{unit}` in `{text}`: {hint}{} is given in {}",
             Q::KIND,
             known.join(", ")
         )));

@@ -104,7 +104,7 @@ fn dropout(model: &ModelSpec, found: &mut Findings) {
             let message =
                 format!("`{field}` is {value}, not a probability of at least 0 and below 1");
             let finding = Finding::new("model::dropout", field, message);
-            found.add(if value >= 1.0 && value < 100.0 {
+            found.add(if value > 1.0 && value < 100.0 {
                 finding.help(format!("write {value} % as `{}`", value / 100.0))
             } else {
                 finding
@@ -136,7 +136,12 @@ fn objective(model: &ModelSpec, found: &mut Findings) {
             let message = "`max_predictions_per_sequence` has a meaning for masked tokens only";
             found.add(Finding::new(CODE, FIELD, message).help("leave it out"));
         } else {
-            found.count(CODE, FIELD, predictions, 1, model.sequence_length.max(1));
+            let length = model.sequence_length;
+            found.count(CODE, FIELD, predictions, 1, u64::MAX);
+            if predictions > length {
+                let message = format!("{predictions} masked tokens do not fit {length} tokens");
+                found.add(Finding::new(CODE, FIELD, message));
+            }
         }
     }
     if training.objective == Objective::MaskedLmNsp && model.type_vocab_size == Some(0) {
