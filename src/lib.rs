@@ -1,5 +1,6 @@
 //! lmplan plans the parallel training of large transformers.
 
+pub mod cli;
 pub mod graph;
 pub mod plan;
 pub mod planner;

@@ -9,12 +9,15 @@ use super::parse::{Quantity, parse_quantity};
 /// read and never written.
 pub(super) fn exact<Q: Quantity + Copy + PartialEq>(quantity: Q) -> String {
     let base = quantity.to_base();
+    if base == 0.0 {
+        return format!("0 {}", Q::UNITS[0].0);
+    }
     Q::UNITS
         .iter()
         .filter(|(unit, _)| !unit.contains("bit"))
         .filter_map(|&(unit, factor)| {
             let number = shortest(quantity, unit, factor)?;
-            Some(((base < factor && base != 0.0, number.len()), factor, format!("{number} {unit}")))
+            Some(((base < factor, number.len()), factor, format!("{number} {unit}")))
         })
         .min_by(|left, right| left.0.cmp(&right.0).then(right.1.total_cmp(&left.1)))
         .map_or_else(|| format!("{base} {}", Q::UNITS[0].0), |(_, _, text)| text)

@@ -8,7 +8,7 @@ pub trait Quantity: Sized {
     const KIND: &'static str;
     /// A valid value, for messages.
     const EXAMPLE: &'static str;
-    /// Units accepted, with their factor to the base unit.
+    /// Units accepted, with their factor to the base unit, which stands first.
     const UNITS: &'static [(&'static str, f64)];
     /// The quantity, or nothing where the value does not fit.
     fn from_base(value: f64) -> Option<Self>;

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod catalogue;
+mod command_line;
 mod invalid_files;
 mod mutations;
 mod quantities;
