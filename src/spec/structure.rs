@@ -36,6 +36,12 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("gpus_per_node", "devices_per_node"),
 ];
 
+/// Endings of the names of fields that are shares of something, never none of it.
+const SHARES: [&str; 2] = ["efficiency", "sustained_clock"];
+
+/// No field is signed, and none is larger.
+const MAX_NUMBER: f64 = 1e12;
+
 /// Most findings that are reported for one file.
 const MAX_FINDINGS: usize = 20;
 
@@ -203,16 +209,23 @@ impl<'a> Checker<'a> {
     }
 
     fn number(&mut self, node: &Node, name: &str) {
-        let finite = match &node.value {
-            Value::Scalar { text, plain: true } => {
-                text.bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'))
-                    && text.parse::<f64>().is_ok_and(f64::is_finite)
-            }
-            _ => false,
+        let value = match &node.value {
+            Value::Scalar { text, plain: true } => decimal(text),
+            _ => None,
         };
-        if !finite {
-            self.expected(node, name, "a number", "such as `0.1`".into());
+        let Some(value) = value else {
+            return self.expected(node, name, "a number", "such as `0.1`".into());
+        };
+        let field = name.trim_end_matches('`');
+        if SHARES.iter().any(|share| field.ends_with(share)) && !(value > 0.0 && value <= 1.0) {
+            let message = format!("{name} is {value}, not a share above 0 and at most 1");
+            let percent = value > 1.0 && value <= 100.0;
+            let help = percent.then(|| format!("write {value} % as `{}`", value / 100.0));
+            self.report("yaml::share", &node.span, message, "", help);
+        } else if value < 0.0 || value > MAX_NUMBER {
+            let wrong = if value < 0.0 { "it can not be negative" } else { "that is too large" };
+            let message = format!("{name} is {value:?}: {wrong}");
+            self.report("yaml::number", &node.span, message, "", None);
         }
     }
 
@@ -235,11 +248,8 @@ impl<'a> Checker<'a> {
         let Value::Scalar { text, .. } = &node.value else {
             return self.expected(node, name, "a word", String::new());
         };
-        let outcome = match schema["format"].as_str() {
-            Some(kind) => check_quantity(kind, text),
-            None => return,
-        };
-        if let Err(error) = outcome {
+        let Some(kind) = schema["format"].as_str() else { return };
+        if let Err(error) = check_quantity(kind, text) {
             let error = error.to_string();
             let (message, help) = match error.split_once(": ") {
                 Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
@@ -247,6 +257,9 @@ impl<'a> Checker<'a> {
             };
             let message = format!("{name}: {message}");
             self.report("units::quantity", &node.span, message, "", help);
+        } else if kind.ends_with("PerSecond") && !text.contains(|c| matches!(c, '1'..='9')) {
+            let message = format!("{name} is zero, and times are divided by it");
+            self.report("units::zero", &node.span, message, "", Some("give what it is".into()));
         }
     }
 
@@ -305,6 +318,13 @@ fn describe(schema: &Schema, field: &str) -> String {
     } else {
         format!("`{field}: …` ({})", lower_first(first))
     }
+}
+
+/// A finite number in plain or scientific notation.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E');
+    let value = text.bytes().all(plain).then(|| text.parse::<f64>().ok())??;
+    value.is_finite().then_some(value)
 }
 
 /// The values of an enumeration.

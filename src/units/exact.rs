@@ -4,8 +4,8 @@ use super::parse::{Quantity, parse_quantity};
 
 /// The shortest text that [`parse_quantity`] reads back as exactly `quantity`.
 ///
-/// Of the units that leave a number of at least one, the one with the fewest characters; between
-/// equals the larger unit. Sizes are whole in the unit they are written in. Bits per second are
+/// Of the units that leave a number of at least one, the one with the fewest digits; between equals
+/// the larger unit. Sizes are whole in the unit they are written in. Bits per second are
 /// read and never written.
 pub(super) fn exact<Q: Quantity + Copy + PartialEq>(quantity: Q) -> String {
     let base = quantity.to_base();
@@ -17,10 +17,14 @@ pub(super) fn exact<Q: Quantity + Copy + PartialEq>(quantity: Q) -> String {
         .filter(|(unit, _)| !unit.contains("bit"))
         .filter_map(|&(unit, factor)| {
             let number = shortest(quantity, unit, factor)?;
-            Some(((base < factor, number.len()), factor, format!("{number} {unit}")))
+            Some(((base < factor, digits(&number)), factor, format!("{number} {unit}")))
         })
         .min_by(|left, right| left.0.cmp(&right.0).then(right.1.total_cmp(&left.1)))
         .map_or_else(|| format!("{base} {}", Q::UNITS[0].0), |(_, _, text)| text)
+}
+
+fn digits(number: &str) -> usize {
+    number.bytes().filter(u8::is_ascii_digit).count()
 }
 
 /// The shortest decimal in `unit` that reads back as `quantity`, if there is one.

@@ -99,14 +99,24 @@ pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantity
     if let Some(quantity) = whole(number).and_then(|count| Q::from_whole(count, factor)) {
         return Ok(quantity);
     }
-    // Units below one are exact as divisions: `5 us` is 5 / 10^6, not 5 * 0.000001.
-    let inverse = (1.0 / factor).round();
-    let exact = factor < 1.0 && (1.0 / inverse - factor).abs() <= f64::EPSILON * factor;
-    let base = if exact { value / inverse } else { value * factor };
+    let base = scaled(number, value, factor);
     match Q::from_base(base) {
         Some(quantity) => Ok(quantity),
         None => fail(format!("`{text}` is out of range")),
     }
+}
+
+/// `value * factor`, correctly rounded where the factor is a power of ten (`5 us` is 5e-6, not
+/// 5 * 0.000001) or an eighth of one (bits).
+fn scaled(number: &str, value: f64, factor: f64) -> f64 {
+    for (per, divisor) in [(factor, 1.0), (factor * 8.0, 8.0)] {
+        let exponent = per.log10().round();
+        if format!("1e{exponent}").parse() == Ok(per) {
+            let digits = number.replace('_', "");
+            return format!("{digits}e{exponent}").parse().unwrap_or(value * per) / divisor;
+        }
+    }
+    value * factor
 }
 
 /// Digits alone, as an exact count.

@@ -11,7 +11,6 @@ impl Document for DeviceSpec {
 
     fn findings(&self) -> Vec<Finding> {
         const SIZE: &str = "device::size";
-        const SHARE: &str = "device::efficiency";
         let mut found = Findings::default();
         found.name("device::name", &self.name);
         if self.peak.is_empty() {
@@ -34,11 +33,6 @@ impl Document for DeviceSpec {
             found.positive(SIZE, "link/latency", latency.get(), 1.0, &latency.to_string());
         }
         let kernels = &self.kernels;
-        found.efficiency(SHARE, "kernels/matmul_efficiency", kernels.matmul_efficiency);
-        found.efficiency(SHARE, "kernels/memory_efficiency", kernels.memory_efficiency);
-        let (forward, backward) = kernels.attention_efficiency;
-        found.efficiency(SHARE, "kernels/attention_efficiency/0", forward);
-        found.efficiency(SHARE, "kernels/attention_efficiency/1", backward);
         let depth = kernels.matmul_prologue_k;
         if !(0.0..=1e6).contains(&depth) {
             let message = format!("`matmul_prologue_k` is {depth}, not between 0 and 1 000 000");

@@ -59,20 +59,6 @@ impl Findings {
         }
     }
 
-    /// A share has to stand in (0, 1].
-    pub(crate) fn efficiency(&mut self, code: &'static str, path: &str, value: f64) {
-        if !(value > 0.0 && value <= 1.0) {
-            let message =
-                format!("`{}` is {value}, not a share above 0 and at most 1", field(path));
-            let finding = Finding::new(code, path, message);
-            self.add(if value > 1.0 && value <= 100.0 {
-                finding.help(format!("write {value} % as `{}`", value / 100.0))
-            } else {
-                finding
-            });
-        }
-    }
-
     /// A quantity has to be above zero and at most `most`, in its base unit; `shown` is how a
     /// person reads it.
     pub(crate) fn positive(
