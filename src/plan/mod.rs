@@ -1,6 +1,10 @@
 //! The plan: how a model is split over a cluster. Contains no cost; the same plan can be predicted
 //! on another cluster.
 
+mod load;
+
+pub use load::load_plan;
+
 use crate::spec::stack::ScheduleKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -160,6 +164,11 @@ impl RecomputeCounts {
     /// Layers in all.
     pub const fn layers(&self) -> u64 {
         self.none + self.selective + self.full
+    }
+
+    /// Layers in all, where the sum is a number.
+    fn checked_layers(&self) -> Option<u64> {
+        self.none.checked_add(self.selective)?.checked_add(self.full)
     }
 }
 

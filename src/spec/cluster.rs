@@ -1,8 +1,15 @@
 //! `hardware/*.yaml`: nodes, their links, the network between them, its price.
 
+use super::DeviceSpec;
+use super::diagnostic::{Finding, Source, SpecError};
+use super::load::{load_cluster, load_device, placed};
 use crate::units::{BytesPerSecond, PerDay, Seconds, UsDollars, Watts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Most devices that are planned for.
+pub const MAX_DEVICES: u64 = 10_000_000;
 
 /// A cluster: node groups joined by a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,4 +126,123 @@ pub struct TierSpec {
     pub nodes: u64,
     /// Bandwidth below the switch over bandwidth above it.
     pub oversubscription: f64,
+}
+
+/// A cluster with the devices that its file names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// The file.
+    pub spec: ClusterSpec,
+    /// Its node groups, in the order of the file.
+    pub groups: Vec<NodeGroup>,
+}
+
+/// Like nodes, with their device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeGroup {
+    /// As the cluster's file has it.
+    pub spec: NodeGroupSpec,
+    /// What `spec.device` names.
+    pub device: DeviceSpec,
+}
+
+impl Cluster {
+    /// Reads a cluster and its devices by name or path.
+    ///
+    /// # Errors
+    /// No such name, an unreadable file, or what is wrong with its text or its devices'.
+    pub fn load(name: &str, folder: &Path) -> Result<(Cluster, Source), SpecError> {
+        let (spec, source) = load_cluster(name, folder)?;
+        let cluster = resolve(spec, folder).map_err(|error| match error {
+            Unresolved::Names(findings) => placed(findings, &source),
+            Unresolved::Device(error) => error,
+        })?;
+        Ok((cluster, source))
+    }
+
+    /// Reads the devices that `spec` names.
+    ///
+    /// # Errors
+    /// Unknown or invalid devices, and links that a device does not have.
+    pub fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, SpecError> {
+        let what = format!("cluster `{}`", spec.name);
+        resolve(spec, folder).map_err(|error| match error {
+            Unresolved::Names(findings) => SpecError::unplaced(findings, &what),
+            Unresolved::Device(error) => error,
+        })
+    }
+
+    /// Devices in all.
+    pub fn num_devices(&self) -> u64 {
+        self.groups.iter().fold(0, |sum, group| group.spec.num_devices().saturating_add(sum))
+    }
+
+    /// Nodes in all.
+    pub fn num_nodes(&self) -> u64 {
+        self.groups.iter().fold(0, |sum, group| group.spec.count.saturating_add(sum))
+    }
+}
+
+impl NodeGroupSpec {
+    /// Devices of the group.
+    pub const fn num_devices(&self) -> u64 {
+        self.count.saturating_mul(self.devices_per_node)
+    }
+}
+
+impl LinkKind {
+    /// Whether the link belongs to the device, whose file then has to give its bandwidth.
+    const fn is_of_the_device(self) -> bool {
+        matches!(
+            self,
+            LinkKind::Nvlink1
+                | LinkKind::Nvlink2
+                | LinkKind::Nvlink3
+                | LinkKind::Nvlink4
+                | LinkKind::Nvlink5
+                | LinkKind::InfinityFabric
+        )
+    }
+}
+
+/// Why a cluster has no devices.
+enum Unresolved {
+    /// Names in the cluster's own file.
+    Names(Vec<Finding>),
+    /// A device's file.
+    Device(SpecError),
+}
+
+fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, Unresolved> {
+    let mut findings = Vec::new();
+    let mut groups = Vec::new();
+    for (index, group) in spec.nodes.iter().enumerate() {
+        match load_device(&group.device, folder) {
+            Ok((device, _)) => {
+                let needs_link = group.devices_per_node > 1 && group.intra_node.is_of_the_device();
+                if needs_link && device.link.is_none() {
+                    let message =
+                        format!("device `{}` has no link of its own in its file", group.device);
+                    let path = format!("nodes/{index}/intra_node");
+                    let finding = Finding::new("cluster::link", path, message);
+                    findings.push(finding.help("add `link` to the device, or choose `pcie4`"));
+                }
+                groups.push(NodeGroup { spec: group.clone(), device });
+            }
+            Err(error) => match error.diagnostics.first() {
+                Some(first) if first.code == "spec::not-found" => findings.push(Finding {
+                    code: first.code,
+                    path: format!("nodes/{index}/device"),
+                    message: first.message.clone(),
+                    help: first.help.clone(),
+                }),
+                _ => return Err(Unresolved::Device(error)),
+            },
+        }
+    }
+    if findings.is_empty() {
+        Ok(Cluster { spec, groups })
+    } else {
+        Err(Unresolved::Names(findings))
+    }
 }

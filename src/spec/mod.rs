@@ -1,14 +1,28 @@
 //! What people write: models, devices, clusters, software stacks. The only layer that knows YAML.
 
+pub mod catalog;
 pub mod cluster;
 pub mod device;
+pub mod diagnostic;
+pub mod load;
 pub mod model;
+mod nearest;
+pub mod schema;
 pub mod stack;
+mod structure;
+mod tree;
+pub(crate) mod validate;
 
-pub use cluster::{ClusterSpec, LinkKind, NetworkSpec, NodeGroupSpec, TierSpec, Topology};
+pub use catalog::Kind;
+pub use cluster::{
+    Cluster, ClusterSpec, LinkKind, NetworkSpec, NodeGroup, NodeGroupSpec, TierSpec, Topology,
+};
 pub use device::{CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec};
+pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
+pub use load::{Document, load, load_cluster, load_device, load_model, load_stack, parse, placed};
 pub use model::{
     Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer, Position,
     Precision, TrainingSpec,
 };
 pub use stack::{ScheduleKind, StackSpec};
+pub use validate::job_findings;

@@ -196,6 +196,19 @@ pub enum Precision {
     Fp8,
 }
 
+impl Precision {
+    /// As files write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::Fp32 => "fp32",
+            Precision::Tf32 => "tf32",
+            Precision::Fp16Mixed => "fp16-mixed",
+            Precision::Bf16Mixed => "bf16-mixed",
+            Precision::Fp8 => "fp8",
+        }
+    }
+}
+
 /// Optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

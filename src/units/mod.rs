@@ -5,6 +5,8 @@
 //! Simulated time is an integer ([`SimTime`], picoseconds), so sums are associative and two runs
 //! give the same bits.
 
+mod display;
+mod exact;
 mod parse;
 mod quantity;
 mod time;

@@ -8,10 +8,20 @@ pub trait Quantity: Sized {
     const KIND: &'static str;
     /// A valid value, for messages.
     const EXAMPLE: &'static str;
-    /// Units accepted, with their factor to the base unit.
+    /// Units accepted, with their factor to the base unit, which stands first.
     const UNITS: &'static [(&'static str, f64)];
     /// The quantity, or nothing where the value does not fit.
     fn from_base(value: f64) -> Option<Self>;
+    /// `number * factor` without rounding, for the quantities that count whole units.
+    fn from_whole(_number: u64, _factor: f64) -> Option<Self> {
+        None
+    }
+    /// The value in the base unit.
+    fn to_base(self) -> f64;
+    /// The value in the base unit, for the quantities that count whole units.
+    fn whole_base(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a text is not a quantity; says what to write instead.
@@ -25,6 +35,27 @@ impl fmt::Display for ParseQuantityError {
 }
 
 impl std::error::Error for ParseQuantityError {}
+
+/// Units that people write, and ours. `Gb` alone is left out: some mean bits by it, some bytes.
+const HABITS: &[(&str, &str)] = &[
+    ("µs", "us"),
+    ("μs", "us"),
+    ("sec", "s"),
+    ("days", "d"),
+    ("hours", "h"),
+    ("TFLOPS", "TFLOP/s"),
+    ("TFLOPs", "TFLOP/s"),
+    ("TFLOP", "TFLOP/s"),
+    ("PFLOPS", "PFLOP/s"),
+    ("Gbps", "Gbit/s"),
+    ("Gb/s", "Gbit/s"),
+    ("GBps", "GB/s"),
+    ("GB", "GB/s"),
+    ("TB", "TB/s"),
+    ("Gi", "GiB"),
+    ("KB", "kB"),
+    ("$", "USD"),
+];
 
 /// Reads a number and its unit, apart by one space or none.
 ///
@@ -54,22 +85,43 @@ pub(super) fn parse_quantity<Q: Quantity>(text: &str) -> Result<Q, ParseQuantity
     if unit.is_empty() {
         return fail(format!("`{text}` has no unit"));
     }
-    let Some((_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
+    let Some(&(_, factor)) = Q::UNITS.iter().find(|(name, _)| *name == unit) else {
         let known: Vec<&str> = Q::UNITS.iter().map(|(name, _)| *name).collect();
+        let known_as = HABITS.iter().filter(|(habit, _)| *habit == unit);
+        let meant = known_as.map(|(_, ours)| *ours).find(|ours| known.contains(ours));
+        let hint = meant.map(|ours| format!("write `{number} {ours}`; ")).unwrap_or_default();
         return Err(ParseQuantityError(format!(
-            "unknown unit `{unit}` in `{text}`: {} is given in {}",
+            "unknown unit `{unit}` in `{text}`: {hint}{} is given in {}",
             Q::KIND,
             known.join(", ")
         )));
     };
-    // Units below one are exact as divisions: `5 us` is 5 / 10^6, not 5 * 0.000001.
-    let inverse = (1.0 / factor).round();
-    let exact = *factor < 1.0 && (1.0 / inverse - factor).abs() <= f64::EPSILON * factor;
-    let base = if exact { value / inverse } else { value * factor };
+    if let Some(quantity) = whole(number).and_then(|count| Q::from_whole(count, factor)) {
+        return Ok(quantity);
+    }
+    let base = scaled(number, value, factor);
     match Q::from_base(base) {
         Some(quantity) => Ok(quantity),
         None => fail(format!("`{text}` is out of range")),
     }
+}
+
+/// `value * factor`, correctly rounded where the factor is a power of ten (`5 us` is 5e-6, not
+/// 5 * 0.000001) or an eighth of one (bits).
+fn scaled(number: &str, value: f64, factor: f64) -> f64 {
+    for (per, divisor) in [(factor, 1.0), (factor * 8.0, 8.0)] {
+        let exponent = per.log10().round();
+        if format!("1e{exponent}").parse() == Ok(per) {
+            let digits = number.replace('_', "");
+            return format!("{digits}e{exponent}").parse().unwrap_or(value * per) / divisor;
+        }
+    }
+    value * factor
+}
+
+/// Digits alone, as an exact count.
+fn whole(text: &str) -> Option<u64> {
+    text.replace('_', "").parse().ok()
 }
 
 /// Digits with at most one point and `_` between digits; no sign, no exponent.
@@ -81,7 +133,7 @@ fn parse_decimal(text: &str) -> Option<f64> {
             && part.as_bytes()[0] != b'_'
             && !part.ends_with('_')
     };
-    if !digits(whole) || !digits(fraction) || text.len() > 40 {
+    if !digits(whole) || !digits(fraction) || text.len() > 400 {
         return None;
     }
     text.replace('_', "").parse().ok()

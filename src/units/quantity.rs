@@ -1,5 +1,6 @@
 //! The quantities themselves and their arithmetic.
 
+use super::exact::exact;
 use super::parse::{Quantity, parse_quantity};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
@@ -51,7 +52,7 @@ macro_rules! file_format {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(&exact(*self))
             }
         }
 
@@ -69,6 +70,8 @@ macro_rules! file_format {
                     .collect();
                 json_schema!({
                     "type": "string",
+                    "title": <$name as Quantity>::KIND,
+                    "format": stringify!($name),
                     "pattern": format!("^[0-9][0-9_]*(\\.[0-9]+)? ?({})$", units.join("|")),
                     "examples": [<$name as Quantity>::EXAMPLE],
                 })
@@ -127,6 +130,10 @@ macro_rules! float_quantity {
 
             fn from_base(value: f64) -> Option<Self> {
                 value.is_finite().then_some($name(value))
+            }
+
+            fn to_base(self) -> f64 {
+                self.0
             }
         }
 
@@ -231,6 +238,18 @@ impl Quantity for Bytes {
     fn from_base(value: f64) -> Option<Self> {
         (value.is_finite() && (0.0..1.8e19).contains(&value)).then(|| Bytes(value.round() as u64))
     }
+
+    fn from_whole(number: u64, factor: f64) -> Option<Self> {
+        number.checked_mul(factor as u64).map(Bytes)
+    }
+
+    fn to_base(self) -> f64 {
+        self.0 as f64
+    }
+
+    fn whole_base(&self) -> Option<u64> {
+        Some(self.0)
+    }
 }
 
 impl Add for Bytes {
@@ -290,7 +309,9 @@ float_quantity!(
 float_quantity!(
     /// A rate of floating-point operations, per second.
     FlopsPerSecond, "a rate of floating-point operations", "312 TFLOP/s",
-    [("GFLOP/s", 1e9), ("TFLOP/s", 1e12), ("PFLOP/s", 1e15)]
+    [
+        ("FLOP/s", 1.0), ("MFLOP/s", 1e6), ("GFLOP/s", 1e9), ("TFLOP/s", 1e12), ("PFLOP/s", 1e15)
+    ]
 );
 float_quantity!(
     /// Electrical power.
@@ -326,91 +347,5 @@ impl Div<Seconds> for Flops {
     type Output = FlopsPerSecond;
     fn div(self, rhs: Seconds) -> FlopsPerSecond {
         FlopsPerSecond(self.0 / rhs.0)
-    }
-}
-
-/// Prints `value` with three significant digits and no exponent.
-fn significant(f: &mut fmt::Formatter<'_>, value: f64, unit: &str) -> fmt::Result {
-    let digits = match value.abs() {
-        0.0 => 0,
-        v if v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        _ => 2,
-    };
-    f.pad(&format!("{value:.digits$} {unit}"))
-}
-
-/// The largest of `scales` that leaves a mantissa of at least one, or the last.
-fn scaled(f: &mut fmt::Formatter<'_>, value: f64, scales: &[(f64, &str)]) -> fmt::Result {
-    let chosen = scales.iter().find(|(factor, _)| value.abs() >= *factor * 0.9995);
-    let (factor, unit) = chosen.or(scales.last()).copied().unwrap_or((1.0, ""));
-    significant(f, value / factor, unit)
-}
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SCALES: [(f64, &str); 5] = [
-            (1_099_511_627_776.0, "TiB"),
-            (1_073_741_824.0, "GiB"),
-            (1_048_576.0, "MiB"),
-            (1024.0, "KiB"),
-            (1.0, "B"),
-        ];
-        scaled(f, self.0 as f64, &SCALES)
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SCALES: [(f64, &str); 6] =
-            [(172_800.0, "d"), (7200.0, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")];
-        let scales = &SCALES;
-        let chosen = scales.iter().find(|(limit, _)| self.0.abs() >= *limit * 0.9995);
-        match chosen.map(|(_, unit)| *unit) {
-            Some("d") => significant(f, self.0 / 86_400.0, "d"),
-            Some("h") => significant(f, self.0 / 3600.0, "h"),
-            _ => scaled(f, self.0, &scales[2..]),
-        }
-    }
-}
-
-macro_rules! si_display {
-    ($name:ident, $suffix:literal, $lowest:literal) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                const SCALES: &[(f64, &str)] = &[
-                    (1e15, concat!("P", $suffix)),
-                    (1e12, concat!("T", $suffix)),
-                    (1e9, concat!("G", $suffix)),
-                    (1e6, concat!("M", $suffix)),
-                    (1e3, concat!("k", $suffix)),
-                    (1.0, concat!("", $suffix)),
-                ];
-                let floor = SCALES.partition_point(|(factor, _)| *factor >= $lowest);
-                scaled(f, self.0, &SCALES[..floor])
-            }
-        }
-    };
-}
-
-si_display!(BytesPerSecond, "B/s", 1.0);
-si_display!(Flops, "FLOP", 1.0);
-si_display!(FlopsPerSecond, "FLOP/s", 1e9);
-
-impl fmt::Display for Watts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scaled(f, self.0, &[(1e6, "MW"), (1e3, "kW"), (1.0, "W")])
-    }
-}
-
-impl fmt::Display for UsDollars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:.2} USD", self.0))
-    }
-}
-
-impl fmt::Display for PerDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{} /d", self.0))
     }
 }

@@ -1,0 +1,47 @@
+//! Compiles the files of `models/` and `hardware/` into the binary, so that adding one needs no
+//! code.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// Folder of the repository, and the name of the table generated from it.
+const FOLDERS: [(&str, &str); 4] = [
+    ("models", "MODELS"),
+    ("hardware", "CLUSTERS"),
+    ("hardware/devices", "DEVICES"),
+    ("hardware/stacks", "STACKS"),
+];
+
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=build.rs");
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let mut code = String::new();
+    for (folder, table) in FOLDERS {
+        println!("cargo::rerun-if-changed={folder}");
+        let mut entries = String::new();
+        for path in yaml_files(&root.join(folder))? {
+            println!("cargo::rerun-if-changed={}", path.display());
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let _ = writeln!(entries, "    ({name:?}, include_str!({:?})),", path.display());
+        }
+        let _ = writeln!(code, "const {table}: &[(&str, &str)] = &[\n{entries}];");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(out.join("catalogue.rs"), code)
+}
+
+/// The YAML files of a folder by name; none where there is no such folder.
+fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_file() && path.extension().is_some_and(|extension| extension == "yaml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

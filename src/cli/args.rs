@@ -1,0 +1,267 @@
+//! The command line's own types: what several commands share.
+
+use super::Failure;
+use super::command::{completions, list, schema};
+use crate::spec::{
+    self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
+};
+use crate::units::Seconds;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// Examples shown under the list of commands.
+const EXAMPLES: &str = "\
+Examples:
+  lmplan list models
+  lmplan list clusters --format csv
+  lmplan schema model > model.schema.json
+  lmplan completions bash > lmplan.bash
+  lmplan man > lmplan.1
+
+Exit codes:
+  0 done                    5 limit before any plan
+  2 wrong command line      6 verification failed
+  3 bad input file          7 something is missing
+  4 no plan fits            8 output not written
+  130 interrupted";
+
+/// Plans the parallel training of large transformers.
+#[derive(Debug, Parser)]
+#[command(name = "lmplan", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much is said on standard error.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Name the models, clusters, devices or stacks that there are
+    #[command(after_help = "Example:\n  lmplan list models --format csv")]
+    List(list::ListArgs),
+    /// Print the JSON Schema of a kind of file
+    #[command(after_help = "Example:\n  lmplan schema cluster > cluster.schema.json")]
+    Schema(schema::SchemaArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  lmplan completions zsh > _lmplan")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    #[command(after_help = "Example:\n  lmplan man > lmplan.1")]
+    Man,
+}
+
+/// How much is said on standard error.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Verbosity {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For reading in a terminal
+    #[default]
+    Text,
+    /// For programs: plain numbers, units in the keys
+    Json,
+    /// For documents
+    Markdown,
+    /// For spreadsheets
+    Csv,
+}
+
+/// The model and what overrides its training.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Model: a name of the catalogue or a path
+    #[arg(long, value_name = "MODEL")]
+    pub model: String,
+    /// Sequences of one optimizer step [default: the model's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub global_batch: Option<u64>,
+    /// Tokens of one sequence [default: the model's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sequence_length: Option<u64>,
+    /// Numeric recipe [default: the model's]
+    #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
+    pub precision: Option<Precision>,
+}
+
+impl ModelArgs {
+    /// Reads the model and applies the flags.
+    ///
+    /// # Errors
+    /// An unknown or invalid model, or flags that do not fit it.
+    pub fn load(&self, folder: &Path) -> Result<(ModelSpec, Source), SpecError> {
+        let (mut model, source) = spec::load_model(&self.model, folder)?;
+        if let Some(sequences) = self.global_batch {
+            model.training.global_batch_size = sequences;
+        }
+        if let Some(tokens) = self.sequence_length {
+            model.sequence_length = tokens;
+        }
+        if let Some(precision) = self.precision {
+            model.training.precision = precision;
+        }
+        let findings = model.findings();
+        if findings.is_empty() {
+            Ok((model, source))
+        } else {
+            let what = format!("model `{}` with these flags", model.name);
+            Err(SpecError::unplaced(findings, &what))
+        }
+    }
+}
+
+/// Model, cluster and stack: what a prediction is about.
+#[derive(Debug, Clone, Args)]
+pub struct JobArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Cluster: a name of the catalogue or a path
+    #[arg(long, value_name = "CLUSTER")]
+    pub cluster: String,
+    /// Software stack: a name of the catalogue or a path
+    #[arg(long, value_name = "STACK", default_value = DEFAULT_STACK)]
+    pub stack: String,
+}
+
+/// The stack that is assumed where none is named.
+pub const DEFAULT_STACK: &str = "megatron-core";
+
+/// What [`JobArgs`] name, read and validated together.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The model with the flags applied.
+    pub model: ModelSpec,
+    /// The model's file.
+    pub model_source: Source,
+    /// The cluster with its devices.
+    pub cluster: Cluster,
+    /// The cluster's file.
+    pub cluster_source: Source,
+    /// The software stack.
+    pub stack: StackSpec,
+    /// The stack's file.
+    pub stack_source: Source,
+}
+
+impl JobArgs {
+    /// Reads all three.
+    ///
+    /// # Errors
+    /// Unknown names, invalid files, or a precision that a device has no peak for.
+    pub fn load(&self, folder: &Path) -> Result<Job, Failure> {
+        let (model, model_source) = self.model.load(folder)?;
+        let (cluster, cluster_source) = Cluster::load(&self.cluster, folder)?;
+        let (stack, stack_source) = spec::load_stack(&self.stack, folder)?;
+        let findings = job_findings(&model, &cluster);
+        if !findings.is_empty() {
+            // A recipe from the command line stands nowhere in the model's file.
+            return Err(Failure::Spec(if self.model.precision.is_some() {
+                SpecError::unplaced(findings, "`--precision`")
+            } else {
+                spec::placed(findings, &model_source)
+            }));
+        }
+        Ok(Job { model, model_source, cluster, cluster_source, stack, stack_source })
+    }
+}
+
+/// Parses the words of an enumeration, as files write them.
+pub fn named<T>() -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static,
+{
+    let schema = spec::schema::schema::<T>();
+    let words: Vec<String> = schema["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|case| case["const"].as_str().map(String::from))
+        .collect();
+    PossibleValuesParser::new(words)
+        .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
+}
+
+/// Reads a count of tokens: digits, or a number with `K`, `M`, `B` or `T`.
+///
+/// # Errors
+/// Anything else, zero, and more than 1e18.
+pub fn parse_tokens(text: &str) -> Result<u64, String> {
+    let wrong =
+        || "write a number of tokens, such as `300B`, `1.4T` or `300_000_000_000`".to_owned();
+    let plain = text.trim().replace('_', "");
+    let (number, factor) = match plain.chars().last() {
+        Some('K' | 'k') => (&plain[..plain.len() - 1], 1e3),
+        Some('M' | 'm') => (&plain[..plain.len() - 1], 1e6),
+        Some('B' | 'b' | 'G' | 'g') => (&plain[..plain.len() - 1], 1e9),
+        Some('T' | 't') => (&plain[..plain.len() - 1], 1e12),
+        _ => (plain.as_str(), 1.0),
+    };
+    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+');
+    if number.is_empty() || !number.chars().all(numeric) {
+        return Err(wrong());
+    }
+    let tokens = number.parse::<f64>().map_err(|_| wrong())? * factor;
+    if !(1.0..=1e18).contains(&tokens) {
+        return Err(format!("{tokens:e} tokens is not between 1 and 1e18"));
+    }
+    Ok(tokens.round() as u64)
+}
+
+/// Reads a duration with its unit, or a bare number of seconds.
+///
+/// # Errors
+/// Anything else, and zero.
+pub fn parse_seconds(text: &str) -> Result<Seconds, String> {
+    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let text = if bare { format!("{text} s") } else { text.to_owned() };
+    let duration: Seconds = text.parse().map_err(|error| format!("{error}"))?;
+    if duration.get() > 0.0 { Ok(duration) } else { Err("the duration is zero".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn tokens_are_read() {
+        assert_eq!(parse_tokens("300B"), Ok(300_000_000_000));
+        assert_eq!(parse_tokens("1.4T"), Ok(1_400_000_000_000));
+        assert_eq!(parse_tokens("3e11"), Ok(300_000_000_000));
+        assert_eq!(parse_tokens("1_000"), Ok(1000));
+        for wrong in ["", "B", "-1", "0", "nan", "inf", "1e400", "300 B", "3é", "é"] {
+            assert!(parse_tokens(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(parse_seconds("30"), Ok(Seconds::new(30.0)));
+        assert_eq!(parse_seconds("30d"), Ok(Seconds::new(30.0 * 86_400.0)));
+        for wrong in ["", "0", "0 s", "30 x", "-1 s"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

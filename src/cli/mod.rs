@@ -1,0 +1,48 @@
+//! The command line: parses, calls, prints. Data goes to standard output, the rest to standard
+//! error.
+
+pub mod args;
+pub mod command;
+pub mod exit;
+pub mod pins;
+pub mod table;
+
+pub use exit::{ExitCode, Failure};
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::io::{self, BufWriter, Write};
+
+/// Runs the command of this process and gives its exit code.
+pub fn main() -> std::process::ExitCode {
+    let code = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => {
+            // Help and version end here too, on standard output; a closed pipe is no failure.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+        }
+    };
+    std::process::ExitCode::from(code as u8)
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let outcome = dispatch(cli, &mut out).and_then(|()| Ok(out.flush()?));
+    let Err(failure) = outcome else { return ExitCode::Done };
+    let code = failure.exit_code();
+    if code != ExitCode::Done {
+        // Nothing is left to do where standard error is closed as well.
+        let _ = writeln!(io::stderr(), "{failure}");
+    }
+    code
+}
+
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+    match &cli.command {
+        Command::List(args) => command::list::run(args, &cli.verbosity, out),
+        Command::Schema(args) => command::schema::run(args, out),
+        Command::Completions(args) => command::completions::run(args, out),
+        Command::Man => command::man::run(out),
+    }
+}

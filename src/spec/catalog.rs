@@ -1,0 +1,184 @@
+//! Names: files of the working folder first, then the catalogue compiled into the binary.
+
+use super::diagnostic::{Diagnostic, Mark, Source, SpecError, quoted};
+use super::nearest::nearest;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
+
+/// Largest file that is read.
+const MAX_FILE: u64 = 1_000_000;
+
+/// What a file describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A model, `models/*.yaml`.
+    Model,
+    /// A cluster, `hardware/*.yaml`.
+    Cluster,
+    /// A device, `hardware/devices/*.yaml`.
+    Device,
+    /// A software stack, `hardware/stacks/*.yaml`.
+    Stack,
+    /// A plan; there are none in the catalogue.
+    Plan,
+}
+
+impl Kind {
+    /// The word for one of them.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Model => "model",
+            Kind::Cluster => "cluster",
+            Kind::Device => "device",
+            Kind::Stack => "stack",
+            Kind::Plan => "plan",
+        }
+    }
+
+    /// Where the working folder keeps them.
+    const fn folder(self) -> &'static str {
+        match self {
+            Kind::Model => "models",
+            Kind::Cluster => "hardware",
+            Kind::Device => "hardware/devices",
+            Kind::Stack => "hardware/stacks",
+            Kind::Plan => ".",
+        }
+    }
+
+    const fn catalogue(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Kind::Model => MODELS,
+            Kind::Cluster => CLUSTERS,
+            Kind::Device => DEVICES,
+            Kind::Stack => STACKS,
+            Kind::Plan => &[],
+        }
+    }
+}
+
+/// The names of the catalogue, sorted.
+pub fn names(kind: Kind) -> Vec<&'static str> {
+    kind.catalogue().iter().map(|(name, _)| *name).collect()
+}
+
+/// Every name that [`find`] knows from `folder`: its own files and the catalogue, sorted.
+pub fn names_from(kind: Kind, folder: &Path) -> Vec<String> {
+    let mut all = yaml_names(&folder.join(kind.folder()));
+    all.extend(names(kind).into_iter().map(String::from));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The text behind a name: the file of that path, then the one in the working folder's `models/`
+/// or `hardware/`, then the catalogue; with or without `.yaml`.
+///
+/// # Errors
+/// No such name (with the nearest that there are), or a file that can not be read.
+pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> {
+    let word = kind.word();
+    if name.trim().is_empty() {
+        let message = format!("the name of the {word} is empty");
+        return Err(not_found(kind, message, folder, name));
+    }
+    for path in candidates(kind, name, folder) {
+        if path.is_file() {
+            let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            return read(&path, shown);
+        }
+    }
+    let stem = name.strip_suffix(".yaml").unwrap_or(name);
+    if let Some((_, text)) = kind.catalogue().iter().find(|(known, _)| *known == stem) {
+        let name = format!("catalogue:{}/{stem}.yaml", kind.folder());
+        return Ok(Source { name, text: (*text).to_owned() });
+    }
+    let message = format!("no {word} is called {}", quoted(name));
+    Err(not_found(kind, message, folder, name))
+}
+
+/// Paths that a name may mean, in order.
+fn candidates(kind: Kind, name: &str, folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for base in [folder.to_path_buf(), folder.join(kind.folder())] {
+        paths.push(base.join(name));
+        paths.push(base.join(format!("{name}.yaml")));
+    }
+    paths
+}
+
+fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecError {
+    let word = kind.word();
+    let help = if kind == Kind::Plan {
+        let near = Path::new(name).parent().map_or_else(Vec::new, |p| yaml_names(&folder.join(p)));
+        let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match nearest(&file, near.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}.yaml`?"),
+            None => "give the path of a plan that `lmplan search` has written".into(),
+        }
+    } else {
+        let known = names_from(kind, folder);
+        let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let list = format!("`lmplan list {word}s` names them all");
+        match nearest(&file, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`? {list}"),
+            None => format!("{list}; a path to a file is good too"),
+        }
+    };
+    Diagnostic::unplaced("spec::not-found", message, None, Some(help)).into()
+}
+
+/// Reads a file: at most 1 MB of UTF-8.
+fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the file can not be read: {error}");
+        SpecError::from(Diagnostic::unplaced("spec::unreadable", message, Some(&shown), None))
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    decode(bytes, shown)
+}
+
+/// The text of a file's bytes.
+///
+/// # Errors
+/// More than 1 MB, or bytes that are not UTF-8 (with line and column of the first).
+pub fn decode(bytes: Vec<u8>, name: String) -> Result<Source, SpecError> {
+    if bytes.len() as u64 > MAX_FILE {
+        let help = Some("no file needs so much; is it the right one?".into());
+        let message = "the file is larger than 1 MB";
+        return Err(Diagnostic::unplaced("spec::size", message, Some(&name), help).into());
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { name, text: text.trim_start_matches('\u{feff}').to_owned() }),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes().get(good).copied().unwrap_or_default();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let source = Source { name, text: text.into_owned() };
+            let message = format!("byte 0x{byte:02x} is not UTF-8");
+            let mark = Mark { span: good..good, label: "" };
+            let help = Some("save the file as UTF-8 text".into());
+            let diagnostic = Diagnostic::placed("yaml::utf8", message, &source, mark, None, help);
+            Err(diagnostic.into())
+        }
+    }
+}
+
+/// Names of the YAML files of a folder, sorted; none where it can not be read.
+fn yaml_names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter_map(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,49 @@
+//! Devices.
+
+use super::Findings;
+use crate::spec::DeviceSpec;
+use crate::spec::catalog::Kind;
+use crate::spec::diagnostic::Finding;
+use crate::spec::load::Document;
+
+impl Document for DeviceSpec {
+    const KIND: Kind = Kind::Device;
+
+    fn findings(&self) -> Vec<Finding> {
+        const SIZE: &str = "device::size";
+        let mut found = Findings::default();
+        found.name("device::name", &self.name);
+        if self.peak.is_empty() {
+            let help = "add at least one, such as `bf16-mixed: 312 TFLOP/s`";
+            found.add(Finding::new("device::peak", "peak", "`peak` names no precision").help(help));
+        }
+        for (precision, peak) in &self.peak {
+            let path = format!("peak/{}", precision.name());
+            found.positive(SIZE, path, peak.get(), 1e18, &peak.to_string());
+        }
+        let memory = self.memory;
+        found.positive(SIZE, "memory", memory.as_f64(), 1e15, &memory.to_string());
+        let bandwidth = self.memory_bandwidth;
+        found.positive(SIZE, "memory_bandwidth", bandwidth.get(), 1e15, &bandwidth.to_string());
+        found.count(SIZE, "sm_count", self.sm_count, 1, 1_000_000);
+        found.positive(SIZE, "power", self.power.get(), 1e6, &self.power.to_string());
+        if let Some(link) = &self.link {
+            let (bandwidth, latency) = (link.bandwidth, link.latency);
+            found.positive(SIZE, "link/bandwidth", bandwidth.get(), 1e15, &bandwidth.to_string());
+            found.positive(SIZE, "link/latency", latency.get(), 1.0, &latency.to_string());
+        }
+        let kernels = &self.kernels;
+        let depth = kernels.matmul_prologue_k;
+        if !(0.0..=1e6).contains(&depth) {
+            let message = format!("`matmul_prologue_k` is {depth}, not between 0 and 1 000 000");
+            found.add(Finding::new(SIZE, "kernels/matmul_prologue_k", message));
+        }
+        let latency = kernels.kernel_latency;
+        if latency.get() > 1.0 {
+            let message = format!("`kernel_latency` is {latency}, more than a second");
+            let finding = Finding::new(SIZE, "kernels/kernel_latency", message);
+            found.add(finding.help("is it a slip of the unit?"));
+        }
+        found.into_vec()
+    }
+}

@@ -1,0 +1,73 @@
+//! Software stacks.
+
+use super::Findings;
+use crate::spec::StackSpec;
+use crate::spec::catalog::Kind;
+use crate::spec::diagnostic::Finding;
+use crate::spec::load::Document;
+
+impl Document for StackSpec {
+    const KIND: Kind = Kind::Stack;
+
+    fn findings(&self) -> Vec<Finding> {
+        const CODE: &str = "stack::size";
+        let mut found = Findings::default();
+        found.name("stack::name", &self.name);
+        let widths = [
+            ("gradient_bytes", self.gradient_bytes),
+            ("gradient_reduce_bytes", self.gradient_reduce_bytes),
+        ];
+        for (field, bytes) in widths {
+            if !matches!(bytes, 2 | 4) {
+                let message = format!("`{field}` is {bytes}; a gradient element has 2 or 4 bytes");
+                found.add(Finding::new(CODE, field, message));
+            }
+        }
+        if !(0.0..=10.0).contains(&self.overlap_contention) {
+            let message = format!(
+                "`overlap_contention` is {}, not a slowdown between 0 and 10",
+                self.overlap_contention
+            );
+            let help = "write a slowdown of 5 % as `0.05`";
+            found.add(Finding::new(CODE, "overlap_contention", message).help(help));
+        }
+        if !(0.0..1.0).contains(&self.fragmentation) {
+            let message = format!(
+                "`fragmentation` is {}, not a share of at least 0 and below 1",
+                self.fragmentation
+            );
+            let help = "write 5 % as `0.05`";
+            found.add(Finding::new(CODE, "fragmentation", message).help(help));
+        }
+        if self.launch_overhead.get() > 1.0 {
+            let message =
+                format!("`launch_overhead` is {}, more than a second", self.launch_overhead);
+            let finding = Finding::new(CODE, "launch_overhead", message);
+            found.add(finding.help("is it a slip of the unit?"));
+        }
+        found.count(CODE, "bucket_elements", self.bucket_elements, 1, 1_000_000_000_000);
+        let memories = [
+            ("context_memory", self.context_memory),
+            ("communicator_memory", self.communicator_memory),
+        ];
+        for (field, memory) in memories {
+            if memory.as_f64() > 1e14 {
+                let message = format!("`{field}` is {memory}, beyond anything that is planned for");
+                let finding = Finding::new(CODE, field, message);
+                found.add(finding.help("is it a slip of the unit?"));
+            }
+        }
+        if self.schedules.is_empty() {
+            let finding = Finding::new("stack::schedules", "schedules", "`schedules` names none");
+            found.add(finding.help("write `[gpipe, 1f1b]`, or those that it has"));
+        }
+        for (index, schedule) in self.schedules.iter().enumerate() {
+            if self.schedules[..index].contains(schedule) {
+                let path = format!("schedules/{index}");
+                let message = "this schedule stands in the list twice";
+                found.add(Finding::new("stack::schedules", path, message));
+            }
+        }
+        found.into_vec()
+    }
+}

@@ -1,0 +1,64 @@
+//! The files of `models/` and `hardware/` are all compiled in, and all valid.
+
+use lmplan::spec::catalog::{Kind, find, names};
+use lmplan::spec::{Cluster, Document, SpecError, load_device, load_model, load_stack};
+use std::path::Path;
+
+const FOLDERS: [(Kind, &str); 4] = [
+    (Kind::Model, "models"),
+    (Kind::Cluster, "hardware"),
+    (Kind::Device, "hardware/devices"),
+    (Kind::Stack, "hardware/stacks"),
+];
+
+#[test]
+fn every_file_is_compiled_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let empty = tempfile::tempdir().unwrap();
+    for (kind, folder) in FOLDERS {
+        let mut on_disk = Vec::new();
+        for entry in std::fs::read_dir(root.join(folder)).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert_eq!(find(kind, &stem, empty.path()).unwrap().text, text, "{stem}");
+                on_disk.push(stem);
+            }
+        }
+        on_disk.sort();
+        assert_eq!(names(kind), on_disk, "{folder}");
+    }
+}
+
+#[test]
+fn every_file_is_valid_and_named_as_it_says() {
+    let empty = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    let mut check = |name: &str, outcome: Result<String, SpecError>| match outcome {
+        Ok(inside) if inside == name => {}
+        Ok(inside) => wrong.push(format!("{name} calls itself {inside}")),
+        Err(error) => wrong.push(error.to_string()),
+    };
+    let at = empty.path();
+    for name in names(Kind::Model) {
+        check(name, load_model(name, at).map(|(model, _)| model.name));
+    }
+    for name in names(Kind::Device) {
+        check(name, load_device(name, at).map(|(device, _)| device.name));
+    }
+    for name in names(Kind::Stack) {
+        check(name, load_stack(name, at).map(|(stack, _)| stack.name));
+    }
+    for name in names(Kind::Cluster) {
+        check(name, Cluster::load(name, at).map(|(cluster, _)| cluster.spec.name));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn kinds_know_themselves() {
+    assert_eq!(lmplan::spec::ModelSpec::KIND, Kind::Model);
+    assert_eq!(lmplan::plan::Plan::KIND, Kind::Plan);
+    assert_eq!(Kind::Cluster.word(), "cluster");
+}

@@ -1,0 +1,10 @@
+//! Integration tests: one binary, one module for each behaviour.
+
+mod architecture;
+mod catalogue;
+mod command_line;
+mod invalid_files;
+mod mutations;
+mod quantities;
+mod tidy;
+mod valid_files;
