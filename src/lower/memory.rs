@@ -91,7 +91,7 @@ fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[V
 }
 
 /// Activations that one micro-batch keeps in a chunk.
-fn chunk_saved(layer: &BlockTimes, work: &StageWork<'_>) -> Bytes {
+pub fn chunk_saved(layer: &BlockTimes, work: &StageWork<'_>) -> Bytes {
     let layers: Bytes = (0..3).map(|r| layer.saved[r] * work.layers[r]).sum();
     let ends = [work.embedding, work.head].into_iter().flatten();
     layers + ends.map(|block| block.saved[0]).sum()

@@ -1,0 +1,434 @@
+//! A planning job: model, cluster and stack put together, and the costs that the search asks for.
+
+use super::block::{BlockOption, block_options};
+use super::costs::{BlockSet, Costs};
+use super::space::{Candidate, Pins, Space};
+use crate::cost::{CostModel, GroupPlacement, PlacedCost};
+use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKind};
+use crate::lower::stage::pass_time;
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
+use crate::sharding::{Group, InstructionCost, Layout, PassCost, ShardContext};
+use crate::spec::{Cluster, ClusterSpec, DeviceSpec, ModelSpec, Optimizer, Precision, StackSpec};
+use crate::units::{Bytes, SimTime};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
+
+/// Why a model can not be planned on a cluster.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The model has no graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The model's layers are not all alike.
+    #[error("layers of more than one kind in model `{0}` are not planned yet: all layers must be alike")]
+    MixedLayers(String),
+    /// The cluster's devices are not all alike.
+    #[error("devices of more than one kind in cluster `{cluster}` are not planned yet: plan for {devices} on their own")]
+    MixedDevices {
+        /// The cluster.
+        cluster: String,
+        /// Names of its devices.
+        devices: String,
+    },
+    /// The cluster has no devices.
+    #[error("cluster `{0}` has no devices")]
+    NoDevices(String),
+}
+
+/// A model on a cluster under a software stack.
+#[derive(Debug)]
+pub struct Job {
+    /// The model.
+    pub model: ModelSpec,
+    /// Its operators.
+    pub graph: Graph,
+    /// The cluster.
+    pub cluster: ClusterSpec,
+    /// Its device.
+    pub device: DeviceSpec,
+    /// Devices there are.
+    pub devices: u64,
+    /// The software stack.
+    pub stack: StackSpec,
+    cost: CostModel,
+    blocks: [Block; 3],
+    choices: Mutex<BTreeMap<BlockKey, Arc<BlockChoices>>>,
+}
+
+/// Tensor-parallel ways, micro-batch size, sequence parallelism.
+type BlockKey = (u64, u64, bool);
+
+/// The Pareto-best shardings of the blocks: as the planner sees them, and with their strategies.
+#[derive(Debug, Default)]
+pub struct BlockChoices {
+    /// Times and bytes.
+    pub set: Arc<BlockSet>,
+    /// The embedding's shardings, in the order of `set`.
+    pub embedding: Vec<BlockOption>,
+    /// The layer's.
+    pub layer: Vec<BlockOption>,
+    /// The head's, of its own stage and beside the embedding.
+    pub head: [Vec<BlockOption>; 2],
+}
+
+/// A block as stages see it. The host launches kernels ahead, but no faster than it can: a pass
+/// takes at least its launches.
+pub(super) fn block_times(option: &BlockOption, launch: SimTime, tied_elsewhere: bool) -> BlockTimes {
+    let backward = pass_time(&option.backward, launch);
+    let with = |r: usize| {
+        let mut both = option.backward;
+        both += &option.recompute[r];
+        pass_time(&both, launch).saturating_sub(backward)
+    };
+    let shared = if tied_elsewhere { 0 } else { option.tied_parameters };
+    BlockTimes {
+        forward: pass_time(&option.forward, launch),
+        backward,
+        recompute: [SimTime::ZERO, with(1), with(2)],
+        saved: option.saved,
+        transient: option.transient,
+        parameters: option.parameters.saturating_sub(shared),
+        tensor_reduced: option.tensor_reduced_parameters,
+    }
+}
+
+/// Whether `a` is nowhere worse than `b`.
+fn dominates(a: &BlockTimes, b: &BlockTimes) -> bool {
+    a.forward <= b.forward
+        && a.backward <= b.backward
+        && a.parameters <= b.parameters
+        && a.tensor_reduced <= b.tensor_reduced
+        && a.recompute.iter().zip(&b.recompute).all(|(a, b)| a <= b)
+        && a.saved.iter().zip(&b.saved).all(|(a, b)| a <= b)
+        && a.transient.iter().zip(&b.transient).all(|(a, b)| a <= b)
+}
+
+/// The options whose times and bytes no other option beats, fastest first.
+fn pareto(
+    options: Vec<BlockOption>,
+    launch: SimTime,
+    tied_elsewhere: bool,
+) -> (Vec<BlockTimes>, Vec<BlockOption>) {
+    let mut all: Vec<(BlockTimes, BlockOption)> = options
+        .into_iter()
+        .map(|option| (block_times(&option, launch, tied_elsewhere), option))
+        .collect();
+    all.sort_by_key(|(times, _)| (times.forward + times.backward, times.saved[0], times.parameters));
+    let mut kept: Vec<(BlockTimes, BlockOption)> = Vec::new();
+    for (times, option) in all {
+        if !kept.iter().any(|(other, _)| dominates(other, &times)) {
+            kept.retain(|(other, _)| !dominates(&times, other));
+            kept.push((times, option));
+        }
+    }
+    kept.into_iter().unzip()
+}
+
+impl Job {
+    /// Puts a job together.
+    ///
+    /// # Errors
+    /// A model without a graph or with layers of several kinds, a cluster with devices of several
+    /// kinds or none.
+    pub fn new(model: ModelSpec, cluster: Cluster, stack: StackSpec) -> Result<Job, JobError> {
+        let graph = crate::graph::build(&model)?;
+        let block = |kind: BlockKind| {
+            let mut of_kind = graph.blocks.iter().filter(|block| block.kind == kind);
+            match (of_kind.next(), of_kind.next()) {
+                (Some(block), None) => Ok(block.clone()),
+                _ => Err(JobError::MixedLayers(model.name.clone())),
+            }
+        };
+        let blocks =
+            [block(BlockKind::Embedding)?, block(BlockKind::Layer)?, block(BlockKind::Head)?];
+        let devices = cluster.num_devices();
+        let Some(first) = cluster.groups.first().filter(|_| devices > 0) else {
+            return Err(JobError::NoDevices(cluster.spec.name));
+        };
+        if cluster.groups.iter().any(|group| group.device.name != first.device.name) {
+            let names: Vec<String> =
+                cluster.groups.iter().map(|g| format!("`{}`", g.device.name)).collect();
+            let (cluster, devices) = (cluster.spec.name, names.join(" and "));
+            return Err(JobError::MixedDevices { cluster, devices });
+        }
+        let device = first.device.clone();
+        let cost = CostModel::new(&cluster.spec, &device, &stack, model.training.precision);
+        let cluster = cluster.spec;
+        let choices = Mutex::default();
+        Ok(Job { model, graph, cluster, device, devices, stack, cost, blocks, choices })
+    }
+
+    /// The space of all plans, with what the user has fixed.
+    pub fn space(&self, pins: Pins) -> Space {
+        Space {
+            devices: self.devices,
+            global_batch: self.model.training.global_batch_size,
+            num_layers: self.model.num_layers,
+            tensor_divides: vec![self.model.num_heads, self.model.ffn(), self.model.hidden_size],
+            sequence_length: self.model.sequence_length,
+            schedules: self.stack.schedules.clone(),
+            pins,
+        }
+    }
+
+    /// The embedding, the layer or the head.
+    pub fn block(&self, kind: BlockKind) -> &Block {
+        match kind {
+            BlockKind::Embedding => &self.blocks[0],
+            BlockKind::Layer => &self.blocks[1],
+            BlockKind::Head => &self.blocks[2],
+        }
+    }
+
+    /// The cost model.
+    pub fn cost(&self) -> &CostModel {
+        &self.cost
+    }
+
+    /// What operators are expanded for.
+    pub fn shard_context(&self, tensor: u64, micro_batch: u64) -> ShardContext<'_> {
+        let precision = self.model.training.precision;
+        ShardContext { tensor, context: 1, micro_batch, stack: &self.stack, precision }
+    }
+
+    /// Prices inside one tensor-parallel group, for block choices.
+    pub fn tensor_prices(&self, tensor: u64) -> PlacedCost<'_> {
+        let alone = GroupPlacement::new(&self.cluster, 1, 1);
+        self.cost.with_groups(GroupPlacement::new(&self.cluster, tensor, 1), alone, alone)
+    }
+
+    /// Time of the host to launch one kernel.
+    pub fn launch(&self) -> SimTime {
+        self.cost.launch_time(1)
+    }
+
+    /// The layout of activations between blocks.
+    pub const fn boundary(sequence_parallel: bool) -> Layout {
+        if sequence_parallel { Layout::Sequence } else { Layout::Replicated }
+    }
+
+    /// The Pareto-best shardings of all blocks, computed once for each key.
+    pub fn choices(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockChoices> {
+        let key = (tensor, micro_batch, sequence_parallel);
+        let lock = || self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(choices) = lock().get(&key) {
+            return choices.clone();
+        }
+        let choices = Arc::new(self.make_choices(key));
+        lock().entry(key).or_insert(choices).clone()
+    }
+
+    fn make_choices(&self, (tensor, micro_batch, sequence_parallel): BlockKey) -> BlockChoices {
+        let context = self.shard_context(tensor, micro_batch);
+        let prices = self.tensor_prices(tensor);
+        let boundary = Self::boundary(sequence_parallel);
+        let options = |kind: BlockKind| {
+            block_options(&self.graph, self.block(kind), &context, boundary, &prices)
+        };
+        let launch = self.launch();
+        let (embedding_times, embedding) = pareto(options(BlockKind::Embedding), launch, true);
+        let (layer_times, layer) = pareto(options(BlockKind::Layer), launch, true);
+        let heads = options(BlockKind::Head);
+        let (beside_times, beside) = pareto(heads.clone(), launch, false);
+        let (head_times, head) = pareto(heads, launch, true);
+        let set = BlockSet {
+            embedding: embedding_times,
+            layer: layer_times,
+            head: head_times,
+            head_beside_embedding: beside_times,
+        };
+        BlockChoices { set: Arc::new(set), embedding, layer, head: [head, beside] }
+    }
+
+    /// Bytes of the activation between two blocks, on one rank.
+    fn boundary_bytes(&self, candidate: &Candidate) -> Bytes {
+        let context = self.shard_context(candidate.tensor, candidate.micro_batch);
+        let rows = candidate.micro_batch * self.model.sequence_length;
+        let whole = Bytes::new(rows * self.model.hidden_size * context.element_bytes());
+        if candidate.sequence_parallel { whole.div_ceil(candidate.tensor) } else { whole }
+    }
+
+    /// Time of a transfer from one stage to the next. Where activations are replicated over the
+    /// tensor ranks, the stack may send each rank's share and gather on arrival (Narayanan et al.
+    /// 2021, §4.1).
+    fn hop(&self, candidate: &Candidate, from: u64, to: u64) -> SimTime {
+        let stride = candidate.tensor * candidate.data;
+        let per_node = self.cluster.nodes.iter().map(|group| group.devices_per_node).min();
+        let per_node = per_node.unwrap_or(1).max(1);
+        let node = |rank: u64| rank / per_node;
+        let ranks = stride.min(per_node);
+        let same_node = self.cluster.nodes.iter().map(|group| group.count).sum::<u64>() <= 1
+            || (stride <= per_node
+                && (0..stride).all(|r| node(from * stride + r) == node(to * stride + r)));
+        let bytes = self.boundary_bytes(candidate);
+        let send = |bytes: Bytes| {
+            self.cost.collectives().point_to_point_time(bytes, same_node, ranks)
+        };
+        let splits = self.stack.p2p_scatter_gather
+            && candidate.tensor > 1
+            && !candidate.sequence_parallel;
+        if !splits {
+            return send(bytes);
+        }
+        let tensor = self.tensor_prices(candidate.tensor);
+        send(bytes.div_ceil(candidate.tensor))
+            + tensor.collective(Collective::AllGather, bytes, Group::Tensor)
+    }
+
+    /// Elements of a token embedding's shard, where the head uses the same weights.
+    fn tied_elements(&self, tensor: u64) -> u64 {
+        let tied = |op: &crate::graph::Op| op.parameters().iter().any(|p| p.tied);
+        let head = self.block(BlockKind::Head);
+        if !head.ops.iter().any(|node| tied(&self.graph.dag[*node])) {
+            return 0;
+        }
+        let tables = self.block(BlockKind::Embedding).ops.iter().map(|node| {
+            let op = &self.graph.dag[*node];
+            match op.kind {
+                OpKind::TokenEmbedding { vocab } => vocab.div_ceil(tensor) * op.width,
+                _ => 0,
+            }
+        });
+        tables.sum()
+    }
+}
+
+/// Prices of one candidate's stages.
+struct StagePrices<'a> {
+    placed: PlacedCost<'a>,
+    cost: &'a CostModel,
+    optimizer: Optimizer,
+}
+
+impl InstructionCost for StagePrices<'_> {
+    fn kernel(&self, kernel: &Kernel) -> SimTime {
+        self.placed.kernel(kernel)
+    }
+
+    fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime {
+        self.placed.collective(collective, bytes, group)
+    }
+}
+
+impl Prices for StagePrices<'_> {
+    fn optimizer_step(&self, elements: u64) -> SimTime {
+        self.cost.optimizer_time(elements, self.optimizer)
+    }
+}
+
+impl Costs for Job {
+    fn blocks(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockSet> {
+        self.choices(tensor, micro_batch, sequence_parallel).set.clone()
+    }
+
+    fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_> {
+        let place = |size, stride| GroupPlacement::new(&self.cluster, size, stride);
+        let placed = self.cost.with_groups(
+            place(candidate.tensor, 1),
+            place(1, 1),
+            place(candidate.data, candidate.tensor),
+        );
+        let optimizer = self.model.training.optimizer;
+        Box::new(StagePrices { placed, cost: &self.cost, optimizer })
+    }
+
+    fn links(&self, candidate: &Candidate) -> Links {
+        let p = candidate.pipeline;
+        let hops = if p == 1 {
+            vec![SimTime::ZERO]
+        } else {
+            (0..p).map(|q| self.hop(candidate, q, (q + 1) % p)).collect()
+        };
+        let all_reduce = |bytes: u64, size: u64, stride: u64| {
+            let group = GroupPlacement::new(&self.cluster, size, stride);
+            self.cost.collectives().collective_time(Collective::AllReduce, Bytes::new(bytes), &group)
+        };
+        let tied = self.tied_elements(candidate.tensor);
+        let tied_reduce = if p > 1 && tied > 0 {
+            let stride = candidate.tensor * candidate.data * (p - 1);
+            all_reduce(tied * self.shape(candidate).gradient_bytes, 2, stride)
+        } else {
+            SimTime::ZERO
+        };
+        // One 32-bit norm, summed over all ranks.
+        let gradient_norm =
+            if candidate.devices() > 1 { all_reduce(4, candidate.devices(), 1) } else { SimTime::ZERO };
+        // Without interleaving, stacks wait for their transfers (Megatron-Core's schedules.py);
+        // with it they run them beside other chunks.
+        let blocking = !(self.stack.overlap_p2p && candidate.chunks > 1);
+        Links { hops, blocking, tied_reduce, gradient_norm }
+    }
+
+    fn shape(&self, candidate: &Candidate) -> StageShape {
+        let element_bytes = self.shard_context(1, 1).element_bytes();
+        let whole = matches!(self.model.training.precision, Precision::Fp32 | Precision::Tf32);
+        StageShape {
+            replicas: candidate.data,
+            sharding: candidate.sharding,
+            parameter_bytes: element_bytes,
+            gradient_bytes: if whole { 4 } else { self.stack.gradient_reduce_bytes },
+            bucket_elements: self.stack.bucket_elements,
+            overlap_reduce: self.stack.overlap_gradient_reduce,
+            overlap_gather: self.stack.overlap_parameter_gather,
+            contention: self.stack.overlap_contention,
+        }
+    }
+
+    fn memory(&self, candidate: &Candidate) -> MemoryModel {
+        let state = self.cost.state_bytes(self.model.training.optimizer);
+        let ways = [candidate.tensor, candidate.pipeline, candidate.data, candidate.devices()];
+        let groups = ways.iter().filter(|ways| **ways > 1).count() as u64;
+        let transfer =
+            if candidate.pipeline > 1 { self.boundary_bytes(candidate) } else { Bytes::ZERO };
+        MemoryModel {
+            state: [state.parameters, state.gradients, state.optimizer],
+            fixed: self.stack.context_memory + self.stack.communicator_memory * groups,
+            transfer,
+            fragmentation: self.stack.fragmentation,
+            capacity: self.device.memory,
+        }
+    }
+}
+
+/// Cost of all passes of a block, by part, for reports.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PassParts {
+    /// Kernels, and what the host's launches add to them.
+    pub compute: SimTime,
+    /// Tensor-parallel collectives.
+    pub tensor_parallel: SimTime,
+    /// Operations executed.
+    pub flops: f64,
+}
+
+impl PassParts {
+    /// Splits the time of a pass into kernels and collectives.
+    pub fn of(pass: &PassCost, launch: SimTime) -> PassParts {
+        let time = pass_time(pass, launch);
+        PassParts {
+            compute: time.saturating_sub(pass.tensor_parallel),
+            tensor_parallel: pass.tensor_parallel,
+            flops: pass.flops,
+        }
+    }
+
+    /// `count` such passes.
+    pub fn times(self, count: u64) -> PassParts {
+        PassParts {
+            compute: self.compute * count,
+            tensor_parallel: self.tensor_parallel * count,
+            flops: self.flops * count as f64,
+        }
+    }
+
+    /// Both.
+    pub fn plus(self, other: PassParts) -> PassParts {
+        PassParts {
+            compute: self.compute + other.compute,
+            tensor_parallel: self.tensor_parallel + other.tensor_parallel,
+            flops: self.flops + other.flops,
+        }
+    }
+}

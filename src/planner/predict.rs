@@ -1,0 +1,354 @@
+//! The prediction of a decided plan: simulated time, memory, and where they go.
+
+use super::choice::Choice;
+use super::costs::Costs;
+use super::job::{Job, PassParts, block_times};
+use crate::lower::stage::StageWork;
+use crate::lower::{
+    BlockTimes, ChunkTimes, Links, Pipeline, StageMemory, StageModel, StageTimes,
+};
+use crate::sim::pipeline::{Run, Structure};
+use crate::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
+use crate::units::{Bytes, SimTime};
+
+/// What is predicted of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Time, memory, rates.
+    pub prediction: Prediction,
+    /// One iteration.
+    pub timeline: Timeline,
+    /// Simulated time of an iteration.
+    pub time: SimTime,
+    /// The stage that needs more memory than there is, with what it needs.
+    pub overflow: Option<(usize, Bytes)>,
+}
+
+/// The blocks, stages and durations of a plan.
+struct Staged<'a> {
+    job: &'a Job,
+    choice: &'a Choice,
+    embedding: BlockTimes,
+    layer: BlockTimes,
+    head: BlockTimes,
+    pipeline: Pipeline,
+    links: Links,
+}
+
+/// Everything that a simulation needs, by stage.
+struct Evaluated {
+    times: Vec<StageTimes>,
+    memory: Vec<StageMemory>,
+    /// Saved bytes of one micro-batch by chunk.
+    saved: Vec<Vec<Bytes>>,
+}
+
+/// Relative half-width of the interval around a predicted iteration time.
+///
+/// The larger of the cost model's 90th-percentile errors on single matrix products of the sizes
+/// that layers have (tests/cost_calibration.rs, sides of at least 256: 15 to 20 %), taken in full
+/// because errors of one kernel repeat in every layer.
+const INTERVAL: f64 = 0.20;
+
+/// Where the interval comes from, for reports.
+pub const INTERVAL_SOURCE: &str = "90th-percentile error of the calibrated kernel model on \
+     measured matrix products with sides of at least 256 (15 to 20 % by device); not yet narrowed \
+     by measured training runs";
+
+/// Predicts a decided plan; nothing where its schedule can not be run.
+pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
+    let staged = Staged::new(job, choice);
+    let structure = Structure::new(staged.pipeline)?;
+    let evaluated = staged.evaluate();
+    let mut run = Run::default();
+    structure.run(&evaluated.times, &staged.links, &mut run);
+    let capacity = job.device.memory;
+    let overflow = evaluated.memory.iter().enumerate().find_map(|(q, memory)| {
+        (memory.total() > capacity).then(|| (q, memory.total()))
+    });
+    Some(Predicted {
+        prediction: staged.prediction(&structure, &evaluated, run.end),
+        timeline: staged.timeline(&structure, &evaluated, &run),
+        time: run.end,
+        overflow,
+    })
+}
+
+impl<'a> Staged<'a> {
+    fn new(job: &'a Job, choice: &'a Choice) -> Self {
+        let c = &choice.candidate;
+        let launch = job.launch();
+        Staged {
+            job,
+            choice,
+            embedding: block_times(&choice.embedding, launch, true),
+            layer: block_times(&choice.layer, launch, true),
+            head: block_times(&choice.head, launch, c.pipeline > 1),
+            pipeline: Pipeline {
+                schedule: c.schedule,
+                stages: c.pipeline,
+                chunks: c.chunks,
+                micro_batches: c.micro_batches,
+            },
+            links: job.links(c),
+        }
+    }
+
+    /// The chunks of a stage.
+    fn works(&self, q: usize) -> Vec<StageWork<'_>> {
+        let layers = self.choice.stages[q];
+        let chunks = self.pipeline.chunks as usize;
+        let mut works = vec![StageWork { layers, embedding: None, head: None }; chunks];
+        if q == 0 {
+            works[0].embedding = Some(&self.embedding);
+        }
+        if q + 1 == self.choice.stages.len() {
+            works[chunks - 1].head = Some(&self.head);
+        }
+        works
+    }
+
+    fn evaluate(&self) -> Evaluated {
+        let candidate = &self.choice.candidate;
+        let prices = self.job.prices(candidate);
+        let shape = self.job.shape(candidate);
+        let model = StageModel { shape, layer: &self.layer, prices: prices.as_ref() };
+        let memory = self.job.memory(candidate);
+        let mut evaluated = Evaluated { times: Vec::new(), memory: Vec::new(), saved: Vec::new() };
+        for q in 0..self.choice.stages.len() {
+            let works = self.works(q);
+            let in_flight = self.pipeline.in_flight(q as u64);
+            evaluated.times.push(model.stage(&works));
+            evaluated.memory.push(memory.peak(&shape, &self.layer, &works, &in_flight));
+            let saved = works.iter().map(|work| crate::lower::memory::chunk_saved(&self.layer, work));
+            evaluated.saved.push(saved.collect());
+        }
+        evaluated
+    }
+
+    fn prediction(&self, structure: &Structure, evaluated: &Evaluated, end: SimTime) -> Prediction {
+        let job = self.job;
+        let seconds = end.seconds().get();
+        let batch = job.model.training.global_batch_size;
+        let devices = self.choice.candidate.devices() as f64;
+        let tokens = (batch * job.model.sequence_length) as f64 / seconds;
+        let model_flops = job.graph.model_flops(batch).get();
+        let rate = |flops: f64| flops / seconds / devices / 1e12;
+        let peak = job.cost().device().peak().get() / 1e12;
+        let fullest = evaluated.memory.iter().map(|m| m.total().get()).max().unwrap_or(0);
+        let (model, hardware) = (rate(model_flops), rate(self.hardware_flops()));
+        Prediction {
+            iteration_time_s: seconds,
+            iteration_time_low_s: seconds * (1.0 - INTERVAL),
+            iteration_time_high_s: seconds * (1.0 + INTERVAL),
+            tokens_per_s: tokens,
+            tokens_per_s_per_device: tokens / devices,
+            model_tflops_per_device: model,
+            hardware_tflops_per_device: hardware,
+            mfu: model / peak,
+            hfu: hardware / peak,
+            peak_memory_bytes: fullest,
+            memory_capacity_bytes: job.device.memory.get(),
+            breakdown: self.breakdown(structure, evaluated, end),
+            stages: self.stages(evaluated),
+        }
+    }
+
+    fn stages(&self, evaluated: &Evaluated) -> Vec<StagePrediction> {
+        let plans = self.choice.stage_plans(self.job);
+        let stage = |(q, plan): (usize, crate::plan::StagePlan)| {
+            let chunks = &evaluated.times[q].chunks;
+            let sum = |time: fn(&ChunkTimes) -> SimTime| {
+                chunks.iter().map(time).sum::<SimTime>().seconds().get()
+            };
+            let memory = &evaluated.memory[q];
+            StagePrediction {
+                layers: plan.layers,
+                forward_s: sum(|chunk| chunk.forward),
+                backward_s: sum(|chunk| chunk.backward),
+                peak_memory_bytes: memory.total().get(),
+                parameters_bytes: memory.parameters.get(),
+                gradients_bytes: memory.gradients.get(),
+                optimizer_bytes: memory.optimizer.get(),
+                activations_bytes: memory.activations.get(),
+                other_bytes: memory.other.get(),
+            }
+        };
+        plans.into_iter().enumerate().map(stage).collect()
+    }
+
+    /// Passes of one micro-batch through stage `q`: plain work, and what is recomputed.
+    fn parts(&self, q: usize) -> (PassParts, PassParts) {
+        let launch = self.job.launch();
+        let v = self.pipeline.chunks;
+        let both = |option: &super::block::BlockOption| {
+            PassParts::of(&option.forward, launch).plus(PassParts::of(&option.backward, launch))
+        };
+        let layers: u64 = self.choice.stages[q].iter().sum::<u64>() * v;
+        let mut plain = both(&self.choice.layer).times(layers);
+        if q == 0 {
+            plain = plain.plus(both(&self.choice.embedding));
+        }
+        if q + 1 == self.choice.stages.len() {
+            plain = plain.plus(both(&self.choice.head));
+        }
+        let mut again = PassParts::default();
+        for r in 1..3 {
+            let pass = PassParts::of(&self.choice.layer.recompute[r], launch);
+            again = again.plus(pass.times(self.choice.stages[q][r] * v));
+        }
+        (plain, again)
+    }
+
+    /// Operations that all devices execute in an iteration, optimizer apart.
+    fn hardware_flops(&self) -> f64 {
+        let stages = (0..self.choice.stages.len()).map(|q| {
+            let (plain, again) = self.parts(q);
+            plain.flops + again.flops
+        });
+        let c = &self.choice.candidate;
+        stages.sum::<f64>() * (c.micro_batches * c.data * c.tensor) as f64
+    }
+
+    /// Where the iteration goes, by leaving parts out one after the other: transfers, then
+    /// gradient reduction and parameter gathering, then the optimizer. What is left on the busiest
+    /// stage is work, the rest is bubble. The parts add up to the iteration.
+    fn breakdown(&self, structure: &Structure, evaluated: &Evaluated, end: SimTime) -> Breakdown {
+        let mut links = self.links.clone();
+        let mut times = evaluated.times.clone();
+        let mut run = Run::default();
+        let mut left = end;
+        let mut without = |times: &[StageTimes], links: &Links| {
+            structure.run(times, links, &mut run);
+            let part = left.saturating_sub(run.end);
+            left = left.min(run.end);
+            part
+        };
+        links.hops.iter_mut().for_each(|hop| *hop = SimTime::ZERO);
+        let p2p = without(&times, &links);
+        self.leave_out_reduction(&mut times);
+        links.tied_reduce = SimTime::ZERO;
+        let data = without(&times, &links);
+        links.gradient_norm = SimTime::ZERO;
+        times.iter_mut().for_each(|stage| stage.optimizer = SimTime::ZERO);
+        let optimizer = without(&times, &links);
+        let busy = |stage: &StageTimes| -> SimTime {
+            stage.chunks.iter().map(|chunk| chunk.forward + chunk.backward).sum()
+        };
+        let busiest = (0..times.len()).max_by_key(|q| (busy(&times[*q]), std::cmp::Reverse(*q)));
+        let busiest = busiest.unwrap_or(0);
+        let work = busy(&times[busiest]) * self.pipeline.micro_batches;
+        let (plain, again) = self.parts(busiest);
+        let m = self.pipeline.micro_batches;
+        let recompute = (again.compute + again.tensor_parallel) * m;
+        let tensor = plain.tensor_parallel * m;
+        let compute = work.saturating_sub(recompute + tensor);
+        let s = |time: SimTime| time.seconds().get();
+        let parts = [p2p, data, optimizer, tensor, recompute, compute];
+        let bubble = end.saturating_sub(parts.into_iter().sum());
+        Breakdown {
+            compute_s: s(compute),
+            tensor_parallel_s: s(tensor),
+            context_parallel_s: 0.0,
+            expert_parallel_s: 0.0,
+            pipeline_p2p_s: s(p2p),
+            pipeline_bubble_s: s(bubble),
+            data_parallel_s: s(data),
+            optimizer_s: s(optimizer),
+            recompute_s: s(recompute),
+        }
+    }
+
+    /// Replaces durations by those of computation alone.
+    fn leave_out_reduction(&self, times: &mut [StageTimes]) {
+        let mut shape = self.job.shape(&self.choice.candidate);
+        shape.replicas = 1;
+        let prices = self.job.prices(&self.choice.candidate);
+        let model = StageModel { shape, layer: &self.layer, prices: prices.as_ref() };
+        for (q, stage) in times.iter_mut().enumerate() {
+            stage.chunks = self.works(q).iter().map(|work| model.chunk(work)).collect();
+        }
+    }
+
+    fn timeline(&self, structure: &Structure, evaluated: &Evaluated, run: &Run) -> Timeline {
+        let mut timeline = Timeline {
+            stages: self.pipeline.stages,
+            end: run.end,
+            spans: Vec::with_capacity(structure.len() * 2),
+            memory: Vec::with_capacity(structure.len() + self.choice.stages.len()),
+        };
+        let mut live: Vec<Bytes> = Vec::new();
+        for (q, memory) in evaluated.memory.iter().enumerate() {
+            let resident = memory.total().saturating_sub(memory.activations);
+            live.push(resident);
+            let stage = q as u64;
+            timeline.memory.push(MemorySample { stage, time: SimTime::ZERO, bytes: resident });
+        }
+        for (stage, step, start, end) in structure.spans(&evaluated.times, &self.links, run) {
+            let q = stage as usize;
+            let saved = evaluated.saved[q][step.chunk as usize];
+            let (kind, time) = if step.backward {
+                live[q] = live[q].saturating_sub(saved);
+                (SpanKind::Backward, end)
+            } else {
+                live[q] += saved;
+                (SpanKind::Forward, start)
+            };
+            timeline.memory.push(MemorySample { stage, time, bytes: live[q] });
+            let micro_batch = Some(u64::from(step.micro_batch));
+            let chunk = u64::from(step.chunk);
+            timeline.spans.push(Span { stage, kind, micro_batch, chunk, start, end });
+            self.push_transfer(&mut timeline, q, step, end);
+        }
+        self.push_ends(&mut timeline, structure, evaluated, run);
+        timeline.spans.sort_by_key(|span| (span.stage, span.start, span.kind));
+        timeline.memory.sort_by_key(|sample| (sample.stage, sample.time));
+        timeline
+    }
+
+    /// The transfer that follows a step, if its result leaves the stage.
+    fn push_transfer(&self, timeline: &mut Timeline, q: usize, step: crate::lower::Step, end: SimTime) {
+        let p = self.choice.stages.len();
+        let chunk = u64::from(step.chunk);
+        let (hop, leaves) = if step.backward {
+            ((q + p - 1) % p, q > 0 || chunk > 0)
+        } else {
+            (q, q + 1 < p || chunk + 1 < self.pipeline.chunks)
+        };
+        let time = self.links.hops[hop];
+        if p > 1 && leaves && time > SimTime::ZERO {
+            timeline.spans.push(Span {
+                stage: q as u64,
+                kind: SpanKind::Transfer,
+                micro_batch: Some(u64::from(step.micro_batch)),
+                chunk,
+                start: end,
+                end: end + time,
+            });
+        }
+    }
+
+    /// Reductions after the last backward passes, and the optimizer.
+    fn push_ends(
+        &self,
+        timeline: &mut Timeline,
+        structure: &Structure,
+        evaluated: &Evaluated,
+        run: &Run,
+    ) {
+        for (q, stage) in evaluated.times.iter().enumerate() {
+            let mut push = |kind, chunk, start: SimTime, end| {
+                if end > start {
+                    let stage = q as u64;
+                    timeline.spans.push(Span { stage, kind, micro_batch: None, chunk, start, end });
+                }
+            };
+            for (k, chunk) in stage.chunks.iter().enumerate() {
+                let end = structure.reduced(run, q as u64, k as u64);
+                push(SpanKind::GradientReduce, k as u64, end.saturating_sub(chunk.reduce_tail), end);
+            }
+            let start = run.optimizer_start;
+            push(SpanKind::Optimizer, 0, start, start + stage.optimizer);
+        }
+    }
+}
