@@ -43,10 +43,10 @@ pub(super) fn page(input: &ReportInput<'_>, charts: &[Chart]) -> Result<String, 
         fits => summary::Headroom::of(&outcome.prediction).fits(),
         facts => Serde(table::facts(input)),
         interval_source => input.interval_source,
-        reasons => reason::reasons(input),
-        runner_up => others,
+        reasons => joined(reason::reasons(input)),
+        runner_up => joined(others),
         alternatives => Serde(table::alternatives(input)),
-        certificate => certificate::sentences(input),
+        certificate => joined(certificate::sentences(input)),
         stages => Serde(table::stages(input)),
         breakdown => Serde(table::breakdown(input)),
         operators => Serde(table::operators(input)),
@@ -60,4 +60,9 @@ pub(super) fn page(input: &ReportInput<'_>, charts: &[Chart]) -> Result<String, 
         figures => figures,
         chart_style => Value::from_safe_string(style_sheet()),
     })
+}
+
+/// Keeps the sign of per cent on the line of its number.
+fn joined(sentences: Vec<String>) -> Vec<String> {
+    sentences.into_iter().map(|sentence| sentence.replace(" %", "\u{a0}%")).collect()
 }

@@ -77,7 +77,7 @@ fn largest_loss(plan: &Plan, prediction: &Prediction) -> Option<String> {
         _ => "the update of the parameters at the end of each step".into(),
     };
     Some(format!(
-        "What costs most beyond computation is {name}, {} ({}): {cause}.",
+        "Beyond computation most time goes to {name}, {} ({}): {cause}.",
         number::percent(time / total),
         number::seconds(time)
     ))
@@ -108,7 +108,7 @@ fn what_memory_says(prediction: &Prediction) -> String {
         .get(room.stage)
         .and_then(|stage| memory_kinds(stage).into_iter().rev().max_by_key(|(_, amount)| *amount));
     let most = largest.map_or(String::new(), |(kind, amount)| {
-        format!(", most of it {kind} ({})", number::bytes(amount))
+        format!(", the largest part is {kind} ({})", number::bytes(amount))
     });
     let fact = format!(
         "stage {} peaks at {} of {} ({}){most}",

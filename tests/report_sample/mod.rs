@@ -11,30 +11,30 @@ use lmplan::spec::{ClusterSpec, ModelSpec};
 use lmplan::units::{Bytes, SimTime, UsDollars};
 use std::collections::BTreeMap;
 
-pub const MODEL: &str = "name: gpt3-175b\nfamily: gpt\nnum_layers: 96\nhidden_size: 12288\n\
+pub(crate) const MODEL: &str = "name: gpt3-175b\nfamily: gpt\nnum_layers: 96\nhidden_size: 12288\n\
     num_heads: 96\nffn_hidden_size: 49152\nvocab_size: 50257\nsequence_length: 2048\ntraining:\n  \
     objective: causal-lm\n  global_batch_size: 1536\n  precision: bf16-mixed\n  tokens: \
     300000000000\nsource: \"Brown et al. 2020, table 2.1\"\n";
-pub const CLUSTER: &str = "name: a100x64\nnodes:\n  - {count: 8, devices_per_node: 8, device: \
+pub(crate) const CLUSTER: &str = "name: a100x64\nnodes:\n  - {count: 8, devices_per_node: 8, device: \
     a100-80gb-sxm, intra_node: nvlink3}\nnetwork: {nics_per_node: 8, bandwidth_per_nic: 200 \
     Gbit/s, latency: 5 us, topology: fat-tree}\nprice_per_device_hour: 2.00 USD\n";
-pub const STACK: &str = "name: megatron-core\nflash_attention: true\n";
+pub(crate) const STACK: &str = "name: megatron-core\nflash_attention: true\n";
 
 const FORWARD_US: u64 = 62_000;
 const GIB: u64 = 1 << 30;
 
 /// What a report is made from, owned.
-pub struct Sample {
-    pub outcome: SearchOutcome,
-    pub timeline: Timeline,
-    pub model: ModelSpec,
-    pub cluster: ClusterSpec,
-    pub scaling: Vec<ScalingPoint>,
-    pub notes: Vec<String>,
+pub(crate) struct Sample {
+    pub(crate) outcome: SearchOutcome,
+    pub(crate) timeline: Timeline,
+    pub(crate) model: ModelSpec,
+    pub(crate) cluster: ClusterSpec,
+    pub(crate) scaling: Vec<ScalingPoint>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Sample {
-    pub fn new(stages: u64, micro_batches: u64) -> Self {
+    pub(crate) fn new(stages: u64, micro_batches: u64) -> Self {
         let timeline = timeline(stages, micro_batches);
         let time = timeline.end.seconds().get();
         let plan = plan(8, stages, 1, micro_batches);
@@ -96,7 +96,7 @@ impl Sample {
         }
     }
 
-    pub fn input(&self) -> ReportInput<'_> {
+    pub(crate) fn input(&self) -> ReportInput<'_> {
         ReportInput {
             outcome: &self.outcome,
             origin: Origin::Searched,
@@ -231,7 +231,7 @@ fn order(stage: u64, stages: u64, micro_batches: u64) -> Vec<(bool, u64)> {
 }
 
 /// One iteration of 1F1B with transfers, reduction and optimizer.
-pub fn timeline(stages: u64, micro_batches: u64) -> Timeline {
+pub(crate) fn timeline(stages: u64, micro_batches: u64) -> Timeline {
     const US: u64 = 1_000_000;
     let (forward, backward, wire) = (FORWARD_US * US, 2 * FORWARD_US * US, 1_500 * US);
     let (p, m) = (stages as usize, micro_batches as usize);

@@ -178,16 +178,23 @@ impl Scatter {
         for (index, (x, y)) in places.iter().enumerate() {
             let label = (index + 2).to_string();
             let half = text_width(&label, SMALL) / 2.0;
-            let free =
-                [(0.0, -14.0), (13.0, 0.0), (-13.0, 0.0), (0.0, 14.0), (12.0, -12.0), (12.0, 12.0)]
-                    .into_iter()
-                    .map(|(dx, dy)| (x + dx, y + dy))
-                    .find(|place| {
-                        let (low, high) = around(*place, half, 7.0);
-                        taken.iter().all(|(from, to)| {
-                            high.0 < from.0 || low.0 > to.0 || high.1 < from.1 || low.1 > to.1
-                        })
-                    });
+            let free = [
+                (-11.0, 11.0),
+                (0.0, -14.0),
+                (13.0, 0.0),
+                (-13.0, 0.0),
+                (0.0, 14.0),
+                (12.0, -12.0),
+                (12.0, 12.0),
+            ]
+            .into_iter()
+            .map(|(dx, dy)| (x + dx, y + dy))
+            .find(|place| {
+                let (low, high) = around(*place, half, 7.0);
+                taken.iter().all(|(from, to)| {
+                    high.0 < from.0 || low.0 > to.0 || high.1 < from.1 || low.1 > to.1
+                })
+            });
             if let Some(place) = free {
                 let look = Lettering::new(SMALL, Ink::Text).at(Anchor::Middle).bold();
                 canvas.text(place.0, place.1, &label, look);

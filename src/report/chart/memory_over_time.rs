@@ -56,7 +56,7 @@ fn plot(
         &[(Mark::Box(Ink::Blue), &peak_text), (Mark::Dashes(Ink::Vermilion), &capacity_text)],
     );
     axis::ground(canvas, area);
-    axis::beside(canvas, area, &up, 4, "memory in use (GiB)");
+    axis::beside(canvas, area, &up, 5, "memory in use (GiB)");
     axis::below(canvas, area, &across, 8, &format!("time ({unit})"));
     let steps = steps(samples, |time| across.at(time / size), |amount| up.at(amount), area);
     let mut outline = steps.clone();

@@ -75,7 +75,7 @@ impl Ink {
     /// The ink for text on a fill of this ink.
     pub(super) fn contrast(self) -> Ink {
         match self {
-            Ink::Blue | Ink::Grey | Ink::Green | Ink::Vermilion => Ink::OnDark,
+            Ink::Blue => Ink::OnDark,
             _ => Ink::OnLight,
         }
     }

@@ -60,7 +60,9 @@ impl Rows {
         let (top, height) = self.band(span.stage, communication);
         let ink = ink(span.kind);
         let gap = if width > 3.0 && !communication { 0.5 } else { 0.0 };
-        canvas.rect(left, top, width - gap, height, ink);
+        // Transfers are short; a mark of less than a pixel would lose its colour.
+        let least = if communication { 1.0 } else { 0.0 };
+        canvas.rect(left, top, (width - gap).max(least), height, ink);
         let Some(micro_batch) = span.micro_batch.filter(|_| !communication) else { return };
         let label = micro_batch.to_string();
         if height >= 10.0 && width >= text_width(&label, 10.0) + 3.0 {
