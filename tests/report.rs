@@ -307,3 +307,25 @@ fn missing_and_undefined_numbers_are_survived() {
     sample.outcome.prediction.stages.clear();
     check_svgs(&files(&sample.input()));
 }
+
+#[test]
+fn the_runner_up_is_judged_by_its_numbers() {
+    let mut sample = Sample::new(4, 8);
+    let best = sample.outcome.prediction.clone();
+    let second = &mut sample.outcome.alternatives[0];
+    second.plan = sample.outcome.plan.clone();
+    second.plan.schedule = lmplan::spec::stack::ScheduleKind::Gpipe;
+    second.prediction = best.clone();
+    second.prediction.iteration_time_s = best.iteration_time_s + 1.0;
+    second.prediction.breakdown.optimizer_s += 0.5;
+    second.prediction.breakdown.data_parallel_s += 0.5;
+    second.prediction.peak_memory_bytes = best.peak_memory_bytes + (3 << 30);
+    let text = text(&sample.input(), TextOptions { width: 100, style: false });
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("The runner-up is t8 p4 d1 (1f1b -> gpipe): 3.47 s per iteration (+1.00 s")
+    );
+    assert!(words.contains("no saving in that part alone would bring it level"));
+    assert!(words.contains("It needs 3.00 GiB more memory"));
+    assert!(!words.contains("measuring both plans"), "1 s is more than half the interval");
+}

@@ -1,4 +1,4 @@
-//! Why the plan takes as long as it does and what binds it, in sentences computed from its numbers.
+//! Why the plan takes as long as it does and what limits it, in sentences computed from its numbers.
 
 use super::input::ReportInput;
 use super::number;
@@ -8,7 +8,7 @@ use crate::sim::Prediction;
 
 /// A part of the iteration below this share is not worth a word.
 const NEGLIGIBLE: f64 = 0.005;
-/// Memory with less than this share free is said to bind.
+/// Memory with less than this share free is called nearly full.
 const TIGHT: f64 = 0.05;
 
 /// Sentences on where the time goes, what binds, and how even the stages are.
@@ -120,9 +120,9 @@ fn what_memory_says(prediction: &Prediction) -> String {
     if !room.fits() {
         format!("The plan does not fit: {fact}.")
     } else if 1.0 - room.share() < TIGHT {
-        format!("Memory binds: {fact}; plans that save less do not fit.")
+        format!("Memory is nearly full: {fact}.")
     } else {
-        format!("Memory does not bind: {fact}.")
+        format!("Memory has room: {fact}.")
     }
 }
 

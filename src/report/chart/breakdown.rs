@@ -53,7 +53,7 @@ fn bars(canvas: &mut Canvas<'_>, parts: &[(&str, f64)], total: f64) {
         let name_look = Lettering::new(SMALL + 1.0, Ink::Text).at(Anchor::End);
         canvas.text(area.left - 10.0, middle, name, name_look);
         canvas.rect(area.left, y, end - area.left, ROW - 10.0, ink(name));
-        let value = format!("{}  {}", number::seconds(*time), number::percent(time / total));
+        let value = format!("{} ({})", number::seconds(*time), number::percent(time / total));
         canvas.text(end + 8.0, middle, &value, Lettering::new(SMALL + 1.0, Ink::Text));
     }
 }
