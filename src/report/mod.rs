@@ -2,8 +2,8 @@
 //!
 //! A report only reads results. The same input gives the same bytes: there is no clock, no
 //! randomness, no path of the machine in it, and the duration of a search is left out of the files.
-//! [`render`] makes the files in memory, [`write`] puts them into a folder, whole or not at all;
-//! [`text`] and [`csv`] are what a terminal shows.
+//! [`render`] makes the files in memory, [`write()`] puts them into a folder, whole or not at all;
+//! [`text()`] and [`csv()`] are what a terminal shows.
 
 mod certificate;
 mod chart;

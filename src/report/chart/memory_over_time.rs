@@ -21,7 +21,7 @@ pub(super) fn chart(prediction: &Prediction, timeline: &Timeline) -> Option<Char
         .map(|sample| (sample.time.seconds().get(), sample.bytes.gib()))
         .collect();
     let end = timeline.end.seconds().get();
-    if !(end > 0.0) {
+    if end <= 0.0 {
         return None;
     }
     let title = format!("Memory over time on stage {stage}, the fullest");

@@ -22,7 +22,7 @@ const FOOT: f64 = 52.0;
 /// The timeline of one iteration; nothing where it is empty.
 pub(super) fn chart(timeline: &Timeline) -> Option<Chart> {
     let end = timeline.end.seconds().get();
-    if timeline.spans.is_empty() || timeline.stages == 0 || !(end > 0.0) {
+    if timeline.spans.is_empty() || timeline.stages == 0 || end <= 0.0 {
         return None;
     }
     let pass = mean_duration(timeline, SpanKind::Forward);
