@@ -140,12 +140,13 @@ impl Scatter {
         axis::legend(canvas, 50.0, &entries);
     }
 
-    /// One dot for all candidates of the same place.
+    /// One dot for all candidates of the same place; places are coarser where there are thousands.
     fn dots(&self, canvas: &mut Canvas<'_>, all: &[Point]) {
+        let place = if all.len() > 2000 { 4.0 } else { 2.0 };
         let mut taken = BTreeSet::new();
         for point in all {
             let (x, y) = self.at(*point);
-            if taken.insert(((x / 2.0).round() as i64, (y / 2.0).round() as i64)) {
+            if taken.insert(((x / place).round() as i64, (y / place).round() as i64)) {
                 canvas.circle(x, y, 3.0, Ink::Grey, 0.75);
             }
         }
