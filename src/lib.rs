@@ -6,6 +6,7 @@ pub mod graph;
 pub mod lower;
 pub mod plan;
 pub mod planner;
+pub mod report;
 pub mod sharding;
 pub mod sim;
 pub mod spec;
