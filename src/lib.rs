@@ -9,5 +9,6 @@ pub mod planner;
 pub mod report;
 pub mod sharding;
 pub mod sim;
+pub mod solver;
 pub mod spec;
 pub mod units;

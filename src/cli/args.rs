@@ -1,7 +1,7 @@
 //! The command line's own types: what several commands share.
 
 use super::Failure;
-use super::command::{completions, list, schema};
+use super::command::{completions, graph, list, schema, search, simulate};
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
@@ -15,6 +15,7 @@ use std::path::Path;
 /// Examples shown under the list of commands.
 const EXAMPLES: &str = "\
 Examples:
+  lmplan search --model gpt3-175b --cluster a100x64
   lmplan list models
   lmplan list clusters --format csv
   lmplan schema model > model.schema.json
@@ -44,6 +45,17 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Find the best plan of a model on a cluster, with its proof
+    #[command(after_help = "Example:\n  lmplan search --model gpt3-175b --cluster a100x64")]
+    Search(Box<search::SearchArgs>),
+    /// Predict a given plan
+    #[command(
+        after_help = "Example:\n  lmplan simulate --model gpt3-175b --cluster a100x64 --plan plan.yaml"
+    )]
+    Simulate(Box<simulate::SimulateArgs>),
+    /// Print the operator graph of a model
+    #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
+    Graph(graph::GraphArgs),
     /// Name the models, clusters, devices or stacks that there are
     #[command(after_help = "Example:\n  lmplan list models --format csv")]
     List(list::ListArgs),
@@ -161,6 +173,11 @@ pub struct Job {
 }
 
 impl JobArgs {
+    /// Model, cluster and stack as a plan names them.
+    pub fn plan_names(&self) -> [String; 3] {
+        [&self.model.model, &self.cluster, &self.stack].map(|name| super::output::plan_name(name))
+    }
+
     /// Reads all three.
     ///
     /// # Errors

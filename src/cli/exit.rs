@@ -36,6 +36,8 @@ pub enum Failure {
     Usage(String),
     /// An input file is wrong.
     Spec(SpecError),
+    /// An input file is right in itself and wrong for this job.
+    BadInput(String),
     /// No plan fits; says what is short and what would help.
     Infeasible(String),
     /// A limit was reached before any plan was found.
@@ -55,7 +57,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Usage(_) => ExitCode::Usage,
-            Failure::Spec(_) => ExitCode::BadInput,
+            Failure::Spec(_) | Failure::BadInput(_) => ExitCode::BadInput,
             Failure::Infeasible(_) => ExitCode::Infeasible,
             Failure::Limit(_) => ExitCode::Limit,
             Failure::Verification(_) => ExitCode::VerificationFailed,
@@ -72,6 +74,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Spec(error) => error.fmt(f),
             Failure::Usage(message)
+            | Failure::BadInput(message)
             | Failure::Infeasible(message)
             | Failure::Limit(message)
             | Failure::Verification(message)

@@ -4,8 +4,11 @@
 pub mod args;
 pub mod command;
 pub mod exit;
+pub mod interrupt;
+pub mod output;
 pub mod pins;
 pub mod table;
+pub mod watch;
 
 pub use exit::{ExitCode, Failure};
 
@@ -40,6 +43,9 @@ fn run(cli: &Cli) -> ExitCode {
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match &cli.command {
+        Command::Search(args) => command::search::run(args, &cli.verbosity, out),
+        Command::Simulate(args) => command::simulate::run(args, &cli.verbosity, out),
+        Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),
         Command::Completions(args) => command::completions::run(args, out),

@@ -2,6 +2,7 @@
 
 use super::args::named;
 use crate::plan::{OptimizerSharding, Recompute};
+use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
 use clap::Args;
 use std::fmt;
@@ -105,6 +106,33 @@ pub struct PinArgs {
     /// What is sharded over the data-parallel ranks
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = named::<OptimizerSharding>())]
     pub optimizer_sharding: Vec<OptimizerSharding>,
+}
+
+impl PinArgs {
+    /// The pins of a job with so many devices, sequences in a batch, and layers.
+    pub fn pins(&self, devices: u64, global_batch: u64, layers: u64) -> Pins {
+        let up_to = |counts: &Option<Counts>, most: u64| {
+            counts.as_ref().map(|counts| (1..=most).filter(|n| counts.allows(*n)).collect())
+        };
+        let batch = divisors(global_batch);
+        let dividing = |counts: &Option<Counts>| {
+            let counts = counts.as_ref()?;
+            Some(batch.iter().copied().filter(|n| counts.allows(*n)).collect())
+        };
+        Pins {
+            tensor: up_to(&self.tp, devices),
+            pipeline: up_to(&self.pp, layers),
+            data: dividing(&self.dp),
+            micro_batch: dividing(&self.micro_batch),
+            chunks: up_to(&self.virtual_stages, layers),
+            schedule: (!self.schedule.is_empty()).then(|| self.schedule.clone()),
+            sequence_parallel: self.sequence_parallel,
+            sharding: (!self.optimizer_sharding.is_empty())
+                .then(|| self.optimizer_sharding.clone()),
+            recompute: (!self.recompute.is_empty()).then(|| self.recompute.clone()),
+            all_devices: false,
+        }
+    }
 }
 
 #[cfg(test)]

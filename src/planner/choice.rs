@@ -109,11 +109,8 @@ pub enum PlanError {
 }
 
 /// Names of the blocks in a plan file.
-const BLOCKS: [(BlockKind, &str); 3] = [
-    (BlockKind::Embedding, "embedding"),
-    (BlockKind::Layer, "layer"),
-    (BlockKind::Head, "head"),
-];
+const BLOCKS: [(BlockKind, &str); 3] =
+    [(BlockKind::Embedding, "embedding"), (BlockKind::Layer, "layer"), (BlockKind::Head, "head")];
 
 impl Choice {
     /// The plan that a search found.
@@ -274,7 +271,11 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
     let layers = job.model.num_layers;
     if p.pipeline > layers {
         let expected = format!("the model has {layers} layers, and every stage needs one");
-        return Err(PlanError::Number { field: "parallelism.pipeline", found: p.pipeline, expected });
+        return Err(PlanError::Number {
+            field: "parallelism.pipeline",
+            found: p.pipeline,
+            expected,
+        });
     }
     let used = plan.devices();
     if used > job.devices {
@@ -338,11 +339,9 @@ fn check_schedule(plan: &Plan, micro_batches: u64, layers: u64) -> Result<(), Pl
 fn check_blocks(plan: &Plan) -> Result<(), PlanError> {
     let known: Vec<&str> = BLOCKS.iter().map(|(_, name)| *name).collect();
     match plan.operators.keys().find(|name| !known.contains(&name.as_str())) {
-        Some(found) => Err(PlanError::Unknown {
-            kind: "block",
-            found: found.clone(),
-            known: known.join(", "),
-        }),
+        Some(found) => {
+            Err(PlanError::Unknown { kind: "block", found: found.clone(), known: known.join(", ") })
+        }
         None => Ok(()),
     }
 }

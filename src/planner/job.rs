@@ -22,10 +22,14 @@ pub enum JobError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The model's layers are not all alike.
-    #[error("layers of more than one kind in model `{0}` are not planned yet: all layers must be alike")]
+    #[error(
+        "layers of more than one kind in model `{0}` are not planned yet: all layers must be alike"
+    )]
     MixedLayers(String),
     /// The cluster's devices are not all alike.
-    #[error("devices of more than one kind in cluster `{cluster}` are not planned yet: plan for {devices} on their own")]
+    #[error(
+        "devices of more than one kind in cluster `{cluster}` are not planned yet: plan for {devices} on their own"
+    )]
     MixedDevices {
         /// The cluster.
         cluster: String,
@@ -75,7 +79,11 @@ pub struct BlockChoices {
 
 /// A block as stages see it. The host launches kernels ahead, but no faster than it can: a pass
 /// takes at least its launches.
-pub(super) fn block_times(option: &BlockOption, launch: SimTime, tied_elsewhere: bool) -> BlockTimes {
+pub(super) fn block_times(
+    option: &BlockOption,
+    launch: SimTime,
+    tied_elsewhere: bool,
+) -> BlockTimes {
     let backward = pass_time(&option.backward, launch);
     let with = |r: usize| {
         let mut both = option.backward;
@@ -115,7 +123,9 @@ fn pareto(
         .into_iter()
         .map(|option| (block_times(&option, launch, tied_elsewhere), option))
         .collect();
-    all.sort_by_key(|(times, _)| (times.forward + times.backward, times.saved[0], times.parameters));
+    all.sort_by_key(|(times, _)| {
+        (times.forward + times.backward, times.saved[0], times.parameters)
+    });
     let mut kept: Vec<(BlockTimes, BlockOption)> = Vec::new();
     for (times, option) in all {
         if !kept.iter().any(|(other, _)| dominates(other, &times)) {
@@ -210,7 +220,12 @@ impl Job {
     }
 
     /// The Pareto-best shardings of all blocks, computed once for each key.
-    pub fn choices(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockChoices> {
+    pub fn choices(
+        &self,
+        tensor: u64,
+        micro_batch: u64,
+        sequence_parallel: bool,
+    ) -> Arc<BlockChoices> {
         let key = (tensor, micro_batch, sequence_parallel);
         let lock = || self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(choices) = lock().get(&key) {
@@ -263,12 +278,10 @@ impl Job {
             || (stride <= per_node
                 && (0..stride).all(|r| node(from * stride + r) == node(to * stride + r)));
         let bytes = self.boundary_bytes(candidate);
-        let send = |bytes: Bytes| {
-            self.cost.collectives().point_to_point_time(bytes, same_node, ranks)
-        };
-        let splits = self.stack.p2p_scatter_gather
-            && candidate.tensor > 1
-            && !candidate.sequence_parallel;
+        let send =
+            |bytes: Bytes| self.cost.collectives().point_to_point_time(bytes, same_node, ranks);
+        let splits =
+            self.stack.p2p_scatter_gather && candidate.tensor > 1 && !candidate.sequence_parallel;
         if !splits {
             return send(bytes);
         }
@@ -343,7 +356,11 @@ impl Costs for Job {
         };
         let all_reduce = |bytes: u64, size: u64, stride: u64| {
             let group = GroupPlacement::new(&self.cluster, size, stride);
-            self.cost.collectives().collective_time(Collective::AllReduce, Bytes::new(bytes), &group)
+            self.cost.collectives().collective_time(
+                Collective::AllReduce,
+                Bytes::new(bytes),
+                &group,
+            )
         };
         let tied = self.tied_elements(candidate.tensor);
         let tied_reduce = if p > 1 && tied > 0 {
@@ -353,8 +370,11 @@ impl Costs for Job {
             SimTime::ZERO
         };
         // One 32-bit norm, summed over all ranks.
-        let gradient_norm =
-            if candidate.devices() > 1 { all_reduce(4, candidate.devices(), 1) } else { SimTime::ZERO };
+        let gradient_norm = if candidate.devices() > 1 {
+            all_reduce(4, candidate.devices(), 1)
+        } else {
+            SimTime::ZERO
+        };
         // Without interleaving, stacks wait for their transfers (Megatron-Core's schedules.py);
         // with it they run them beside other chunks.
         let blocking = !(self.stack.overlap_p2p && candidate.chunks > 1);

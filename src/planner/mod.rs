@@ -1,11 +1,18 @@
 //! The search for the best plan, with its proof.
 
+pub mod block;
 pub mod bound;
+pub mod certificate;
+pub mod choice;
 pub mod column;
 pub mod costs;
+pub mod facade;
+pub mod infeasible;
+pub mod job;
 pub mod master;
 pub mod objective;
 pub mod outcome;
+pub mod predict;
 pub mod search;
 pub mod solve;
 pub mod space;

@@ -4,9 +4,7 @@ use super::choice::Choice;
 use super::costs::Costs;
 use super::job::{Job, PassParts, block_times};
 use crate::lower::stage::StageWork;
-use crate::lower::{
-    BlockTimes, ChunkTimes, Links, Pipeline, StageMemory, StageModel, StageTimes,
-};
+use crate::lower::{BlockTimes, ChunkTimes, Links, Pipeline, StageMemory, StageModel, StageTimes};
 use crate::sim::pipeline::{Run, Structure};
 use crate::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
 use crate::units::{Bytes, SimTime};
@@ -63,9 +61,11 @@ pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
     let mut run = Run::default();
     structure.run(&evaluated.times, &staged.links, &mut run);
     let capacity = job.device.memory;
-    let overflow = evaluated.memory.iter().enumerate().find_map(|(q, memory)| {
-        (memory.total() > capacity).then(|| (q, memory.total()))
-    });
+    let overflow = evaluated
+        .memory
+        .iter()
+        .enumerate()
+        .find_map(|(q, memory)| (memory.total() > capacity).then(|| (q, memory.total())));
     Some(Predicted {
         prediction: staged.prediction(&structure, &evaluated, run.end),
         timeline: staged.timeline(&structure, &evaluated, &run),
@@ -120,7 +120,8 @@ impl<'a> Staged<'a> {
             let in_flight = self.pipeline.in_flight(q as u64);
             evaluated.times.push(model.stage(&works));
             evaluated.memory.push(memory.peak(&shape, &self.layer, &works, &in_flight));
-            let saved = works.iter().map(|work| crate::lower::memory::chunk_saved(&self.layer, work));
+            let saved =
+                works.iter().map(|work| crate::lower::memory::chunk_saved(&self.layer, work));
             evaluated.saved.push(saved.collect());
         }
         evaluated
@@ -307,7 +308,13 @@ impl<'a> Staged<'a> {
     }
 
     /// The transfer that follows a step, if its result leaves the stage.
-    fn push_transfer(&self, timeline: &mut Timeline, q: usize, step: crate::lower::Step, end: SimTime) {
+    fn push_transfer(
+        &self,
+        timeline: &mut Timeline,
+        q: usize,
+        step: crate::lower::Step,
+        end: SimTime,
+    ) {
         let p = self.choice.stages.len();
         let chunk = u64::from(step.chunk);
         let (hop, leaves) = if step.backward {
@@ -345,7 +352,12 @@ impl<'a> Staged<'a> {
             };
             for (k, chunk) in stage.chunks.iter().enumerate() {
                 let end = structure.reduced(run, q as u64, k as u64);
-                push(SpanKind::GradientReduce, k as u64, end.saturating_sub(chunk.reduce_tail), end);
+                push(
+                    SpanKind::GradientReduce,
+                    k as u64,
+                    end.saturating_sub(chunk.reduce_tail),
+                    end,
+                );
             }
             let start = run.optimizer_start;
             push(SpanKind::Optimizer, 0, start, start + stage.optimizer);

@@ -1,6 +1,15 @@
 //! How one operator is split over the ranks of a tensor-parallel group, and what each rank then
 //! executes, forward and backward. Knows kernels and collectives, no devices and no times.
 
+pub mod context;
+pub mod layout;
+pub mod pass;
+pub mod rules;
+
+pub use context::ShardContext;
+pub use layout::{Layout, conversion, local_elements};
+pub use rules::{InputPort, Port, STRATEGIES, Sharding, Site, TensorShape, shardings};
+
 use crate::graph::{Collective, Kernel};
 use crate::units::{Bytes, SimTime};
 

@@ -1,10 +1,19 @@
-//! `search`: arguments.
+//! `search`: the best plan of a model on a cluster, its prediction and its proof.
 
-use crate::cli::args::{Format, JobArgs, parse_seconds, parse_tokens};
+use crate::cli::args::{self, Format, JobArgs, Verbosity, parse_seconds, parse_tokens};
+use crate::cli::output::{self, Shown};
 use crate::cli::pins::PinArgs;
-use crate::units::Seconds;
+use crate::cli::watch::Watch;
+use crate::cli::{Failure, interrupt};
+use crate::planner::facade::{Answer, Planned, Request, plan};
+use crate::planner::job::Job;
+use crate::planner::objective::Objective;
+use crate::planner::{SearchOutcome, SearchStatus};
+use crate::report::Origin;
+use crate::units::{Seconds, SimTime};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// What the best plan is best at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -78,4 +87,169 @@ impl OutputArgs {
         let default = || PathBuf::from("reports").join(format!("{model}-on-{cluster}"));
         Some(self.output.clone().unwrap_or_else(default))
     }
+}
+
+/// Searches.
+///
+/// # Errors
+/// Wrong input, no plan that fits, a limit or the user before any plan, output that can not be
+/// written. After an interruption with a plan the plan is written first.
+pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
+    let given = args.job.load(Path::new("."))?;
+    let names = args.job.plan_names();
+    let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let request = Request {
+        objective: objective(args, &job)?,
+        top: usize::try_from(args.top).unwrap_or(1),
+        pins: args.pins.pins(
+            job.devices,
+            job.model.training.global_batch_size,
+            job.model.num_layers,
+        ),
+        names,
+    };
+    interrupt::install();
+    let watch = Watch::new(args.time_limit, verbosity.quiet);
+    let answer = in_threads(args.threads, || {
+        plan(&job, &request, &|| watch.stop(), &mut |progress| watch.show(progress))
+    })?;
+    let seconds = watch.finish();
+    match answer {
+        Answer::Planned(planned) => {
+            let mut planned = *planned;
+            planned.outcome.search.wall_time_s = Some(seconds);
+            show(args, &given, &planned, verbosity, out)?;
+            match planned.outcome.search.status {
+                SearchStatus::Interrupted => Err(Failure::Interrupted),
+                _ => Ok(()),
+            }
+        }
+        Answer::Infeasible(why) => {
+            if args.output.format == Format::Json {
+                writeln!(out, "{}", infeasible_json(&why))?;
+            }
+            Err(Failure::Infeasible(why.to_string().trim_end().to_owned()))
+        }
+        Answer::Nothing(SearchStatus::Interrupted) => Err(Failure::Interrupted),
+        Answer::Nothing(_) => {
+            Err(Failure::Limit("the time limit was reached before any plan was found".to_owned()))
+        }
+    }
+}
+
+fn show(
+    args: &SearchArgs,
+    given: &args::Job,
+    planned: &Planned,
+    verbosity: &Verbosity,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let command = command_line(args, &planned.outcome);
+    let shown = Shown {
+        origin: Origin::Searched,
+        outcome: &planned.outcome,
+        timeline: &planned.timeline,
+        certificate: Some((&planned.certificate, &planned.certificate_summary)),
+        tokens: args.tokens,
+        command: &command,
+        quiet: verbosity.quiet,
+    };
+    output::show(&shown, given, &args.output, out)
+}
+
+/// What is minimised, from the flags.
+fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
+    let deadline = match args.deadline {
+        None => None,
+        Some(deadline) => {
+            let Some(tokens) = args.tokens.or(job.model.training.tokens) else {
+                return Err(Failure::Usage(
+                    "`--deadline` needs the tokens of the run: add `--tokens 300B`".to_owned(),
+                ));
+            };
+            let step = job.model.training.global_batch_size * job.model.sequence_length;
+            let steps = tokens.div_ceil(step.max(1)).max(1);
+            Some(SimTime::from_seconds(deadline / steps as f64))
+        }
+    };
+    Ok(match (args.objective, deadline) {
+        (SearchObjective::Time, None) => Objective::Time,
+        (SearchObjective::Time, Some(_)) => {
+            return Err(Failure::Usage(
+                "`--deadline` goes with `--objective cost`, `devices` or `energy`".to_owned(),
+            ));
+        }
+        // All devices of a cluster draw the same power for as long as they run, so the plan of
+        // least energy is that of least device time.
+        (SearchObjective::Cost | SearchObjective::Energy, deadline) => Objective::Cost { deadline },
+        (SearchObjective::Devices, Some(deadline)) => Objective::Devices { deadline },
+        (SearchObjective::Devices, None) => {
+            return Err(Failure::Usage("`--objective devices` needs `--deadline`".to_owned()));
+        }
+    })
+}
+
+fn in_threads<T: Send>(
+    threads: Option<u64>,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, Failure> {
+    let Some(threads) = threads else { return Ok(work()) };
+    let threads = usize::try_from(threads).unwrap_or(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| Failure::Missing(format!("threads: {error}")))?;
+    Ok(pool.install(work))
+}
+
+/// The command that gives this result again.
+fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
+    let plan = &outcome.plan;
+    let mut line = format!("lmplan search --model {} --cluster {}", plan.model, plan.cluster);
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            line.push_str(&format!(" --{name} {value}"));
+        }
+    };
+    flag("stack", (args.job.stack != args::DEFAULT_STACK).then(|| plan.stack.clone()));
+    let model = &args.job.model;
+    flag("global-batch", model.global_batch.map(|n| n.to_string()));
+    flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
+    flag("precision", model.precision.map(output::word));
+    let pins = &args.pins;
+    for (name, counts) in [
+        ("tp", &pins.tp),
+        ("pp", &pins.pp),
+        ("dp", &pins.dp),
+        ("micro-batch", &pins.micro_batch),
+        ("virtual-stages", &pins.virtual_stages),
+    ] {
+        flag(name, counts.as_ref().map(ToString::to_string));
+    }
+    flag("schedule", output::words(&pins.schedule));
+    flag("recompute", output::words(&pins.recompute));
+    flag("sequence-parallel", pins.sequence_parallel.map(|on| on.to_string()));
+    flag("optimizer-sharding", output::words(&pins.optimizer_sharding));
+    let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());
+    flag("objective", objective.filter(|name| name != "time"));
+    flag("tokens", args.tokens.map(|n| n.to_string()));
+    flag("deadline", args.deadline.map(|d| format!("{}s", d.get())));
+    flag("top", (args.top != 3).then(|| args.top.to_string()));
+    line
+}
+
+fn infeasible_json(why: &crate::planner::infeasible::Infeasibility) -> serde_json::Value {
+    let closest = why.closest.as_ref().map(|closest| {
+        serde_json::json!({
+            "candidate": crate::planner::facade::label(&closest.candidate),
+            "stage": closest.stage,
+            "needs_bytes": closest.memory.total().get(),
+        })
+    });
+    serde_json::json!({
+        "schema": "lmplan.search/1",
+        "search": {"status": "infeasible"},
+        "memory_capacity_bytes": why.capacity.get(),
+        "closest": closest,
+        "remedies": why.remedies,
+    })
 }

@@ -1,0 +1,179 @@
+//! Results on standard output, and reports in their folder.
+
+use super::Failure;
+use super::args::{Format, Job};
+use super::command::search::OutputArgs;
+use crate::planner::SearchOutcome;
+use crate::planner::predict::INTERVAL_SOURCE;
+use crate::report::{self, Origin, ReportInput, TextOptions};
+use crate::sim::Timeline;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+/// What is shown.
+pub struct Shown<'a> {
+    /// Searched or given.
+    pub origin: Origin,
+    /// The plan and its prediction.
+    pub outcome: &'a SearchOutcome,
+    /// One iteration.
+    pub timeline: &'a Timeline,
+    /// `certificate.json`, and what it says.
+    pub certificate: Option<(&'a [u8], &'a [String])>,
+    /// Tokens of the training run.
+    pub tokens: Option<u64>,
+    /// The command that gives this again.
+    pub command: &'a str,
+    /// Say nothing on standard error.
+    pub quiet: bool,
+}
+
+/// Writes the report, then prints the result.
+///
+/// # Errors
+/// Output that can not be written.
+pub fn show(
+    shown: &Shown<'_>,
+    job: &Job,
+    output: &OutputArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let devices: Vec<String> = device_texts(job);
+    let cluster_text = format!("{}{}", job.cluster_source.text, devices.concat());
+    let interval = format!("{INTERVAL_SOURCE}.");
+    let input = ReportInput {
+        outcome: shown.outcome,
+        origin: shown.origin,
+        timeline: shown.timeline,
+        model: &job.model,
+        cluster: &job.cluster.spec,
+        model_text: &job.model_source.text,
+        cluster_text: &cluster_text,
+        stack_text: &job.stack_source.text,
+        tokens: shown.tokens,
+        price_per_device_hour: None,
+        interval_source: &interval,
+        command: shown.command,
+        scaling: &[],
+        certificate: shown.certificate.map(|(bytes, _)| bytes),
+        certificate_summary: shown.certificate.map_or(&[], |(_, sentences)| sentences),
+    };
+    let plan = &shown.outcome.plan;
+    let folder = output.report_folder(stem(&plan.model), stem(&plan.cluster));
+    if let Some(folder) = &folder {
+        let files = report::render(&input)
+            .map_err(|error| Failure::Output(io::Error::other(error.to_string())))?;
+        report::write(folder, &files)
+            .map_err(|error| Failure::Output(io::Error::other(error.to_string())))?;
+    }
+    if let Some(path) = &output.trace {
+        write_whole(path, report::trace(shown.timeline).as_bytes())?;
+    }
+    print(&input, shown, output.format, out)?;
+    if let (Some(folder), false) = (&folder, shown.quiet) {
+        // Nothing is left to do where standard error is closed.
+        let _ = writeln!(io::stderr(), "report: {}", folder.join("report.html").display());
+    }
+    Ok(())
+}
+
+fn print(
+    input: &ReportInput<'_>,
+    shown: &Shown<'_>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match format {
+        Format::Text => {
+            let style = io::stdout().is_terminal()
+                && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+            write!(out, "{}", report::text(input, TextOptions { width: width(), style }))?;
+        }
+        Format::Json => {
+            let value = match shown.origin {
+                Origin::Searched => serde_json::to_value(shown.outcome),
+                Origin::Given => Ok(serde_json::json!({
+                    "schema": "lmplan.simulate/1",
+                    "plan": shown.outcome.plan,
+                    "prediction": shown.outcome.prediction,
+                    "assumptions": shown.outcome.assumptions,
+                })),
+            };
+            let value = value.map_err(|error| Failure::Output(io::Error::other(error)))?;
+            writeln!(out, "{value:#}")?;
+        }
+        Format::Markdown => {
+            let page = report::render(input)
+                .map_err(|error| Failure::Output(io::Error::other(error.to_string())))?
+                .into_iter()
+                .find(|file| file.name == "report.md");
+            out.write_all(&page.map(|file| file.bytes).unwrap_or_default())?;
+        }
+        Format::Csv => write!(out, "{}", report::csv(shown.outcome))?,
+    }
+    Ok(())
+}
+
+/// Columns of the terminal; 80 where it does not say.
+fn width() -> usize {
+    let given = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let size = terminal_size::terminal_size().map(|(columns, _)| usize::from(columns.0));
+    given.or(size).unwrap_or(80)
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// What the file system says, with the path.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fail = |error: io::Error| {
+        Failure::Output(io::Error::other(format!("`{}`: {error}", path.display())))
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    std::fs::write(&partial, bytes).map_err(fail)?;
+    std::fs::rename(&partial, path).map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        fail(error)
+    })
+}
+
+/// The device files of a cluster, as they were read.
+fn device_texts(job: &Job) -> Vec<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for group in &job.cluster.groups {
+        if !names.contains(&group.spec.device.as_str()) {
+            names.push(&group.spec.device);
+        }
+    }
+    let text = |name: &&str| {
+        let found = crate::spec::catalog::find(crate::spec::Kind::Device, name, Path::new("."));
+        found.ok().map(|source| format!("\n# {}\n{}", source.name, source.text))
+    };
+    names.iter().filter_map(text).collect()
+}
+
+/// A model, cluster or stack as a plan names it: without `.yaml` where it is a plain name.
+pub fn plan_name(given: &str) -> String {
+    if given.contains('/') { given.to_owned() } else { stem(given).to_owned() }
+}
+
+/// The last part of a name or path, without `.yaml`.
+pub fn stem(name: &str) -> &str {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.strip_suffix(".yaml").unwrap_or(file)
+}
+
+/// An enumeration's word as files write it.
+pub fn word(value: impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// A list of such words, by commas; nothing for an empty list.
+pub fn words<T: serde::Serialize>(values: &[T]) -> Option<String> {
+    (!values.is_empty()).then(|| values.iter().map(word).collect::<Vec<_>>().join(","))
+}

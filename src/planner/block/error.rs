@@ -1,0 +1,51 @@
+//! Why a block can not be priced.
+
+use crate::sharding::Layout;
+use thiserror::Error;
+
+/// Why a block can not be split, or not in the way asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// A group or micro-batch of nothing.
+    #[error("tensor parallelism {tensor} and micro-batch {micro_batch} must be at least 1")]
+    Empty {
+        /// Ranks of the group.
+        tensor: u64,
+        /// Sequences.
+        micro_batch: u64,
+    },
+    /// Context parallelism has no rules yet.
+    #[error("context parallelism of {0} is not supported: only 1 is")]
+    Context(u64),
+    /// The boundary can not have this layout.
+    #[error(
+        "a block of {rows} rows a sequence can not be {layout:?} at its ends over {tensor} ranks"
+    )]
+    Boundary {
+        /// The layout asked for.
+        layout: Layout,
+        /// Rows per sequence.
+        rows: u64,
+        /// Ranks.
+        tensor: u64,
+    },
+    /// A list of strategies of the wrong length.
+    #[error("{found} strategies for a block of {expected} operators")]
+    Count {
+        /// Operators of the block.
+        expected: usize,
+        /// Strategies given.
+        found: usize,
+    },
+    /// A strategy that the operator does not have at these dimensions.
+    #[error("operator `{operator}` has no strategy `{strategy}` here: it has {}", offered.join(", "))]
+    Strategy {
+        /// Name of the operator.
+        operator: String,
+        /// The strategy asked for.
+        strategy: String,
+        /// Those that there are.
+        offered: Vec<&'static str>,
+    },
+}

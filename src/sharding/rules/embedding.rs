@@ -1,0 +1,117 @@
+//! Look-ups in learned tables: by token (which may be split by vocabulary, Shoeybi et al. 2019,
+//! §3), by position and by token type.
+//!
+//! Backward, a dense gradient of the table is filled with zeros, the rows are added to it, and it
+//! is added to the step's gradient, as in PyTorch.
+
+use super::{Sharding, Site, accumulate, input, memory, same};
+use crate::graph::{Collective, OpKind, PassKind};
+use crate::sharding::{Group, Instruction, Layout, ShardContext};
+use crate::units::Bytes;
+
+pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
+    let mut all = vec![shard(site, context, "replicated")];
+    if context.tensor == 1 {
+        return all;
+    }
+    let rows = site.rows_divide(context);
+    if rows {
+        all.push(shard(site, context, "sequence"));
+    }
+    if matches!(site.op.kind, OpKind::TokenEmbedding { vocab } if vocab >= context.tensor) {
+        all.push(shard(site, context, "vocabulary"));
+        if rows {
+            all.push(shard(site, context, "vocabulary-scatter"));
+        }
+    }
+    all
+}
+
+fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Sharding {
+    let split = strategy.starts_with("vocabulary");
+    let table_rows = match site.op.kind {
+        OpKind::TokenEmbedding { vocab } if split => vocab.div_ceil(context.tensor),
+        OpKind::TokenEmbedding { vocab: rows }
+        | OpKind::PositionEmbedding { positions: rows }
+        | OpKind::TokenTypeEmbedding { types: rows } => rows,
+        _ => 0,
+    };
+    let table = table_rows * site.output.width;
+    let layout = match strategy {
+        "sequence" | "vocabulary-scatter" => Layout::Sequence,
+        _ => Layout::Replicated,
+    };
+    let table_bytes = table * context.element_bytes();
+    // Each rank looks all rows up in its part of the table.
+    let looked_up = if split { Layout::Replicated } else { layout };
+    let rows_bytes = site.output_bytes(looked_up, context);
+    Sharding {
+        strategy,
+        inputs: site.inputs.iter().map(|_| input(layout, false)).collect(),
+        output: same(layout),
+        output_kept: false,
+        forward: forward(site, context, strategy, rows_bytes),
+        backward: backward(site, context, strategy, rows_bytes, table),
+        saved: Bytes::ZERO,
+        parameters: table,
+        tied_parameters: 0,
+        tensor_reduced_parameters: if strategy == "sequence" { table } else { 0 },
+        workspace: Bytes::new(2 * rows_bytes + table_bytes),
+    }
+}
+
+fn communicate(site: &Site, collective: Collective, bytes: u64) -> Instruction {
+    Instruction::Communicate {
+        op: site.index,
+        collective,
+        group: Group::Tensor,
+        bytes: Bytes::new(bytes),
+    }
+}
+
+fn forward(
+    site: &Site,
+    context: &ShardContext,
+    strategy: &str,
+    rows_bytes: u64,
+) -> Vec<Instruction> {
+    let op = site.index;
+    let whole = site.output_bytes(Layout::Replicated, context);
+    match strategy {
+        // Mask of the tokens that are elsewhere, look-up, zeros for those.
+        "vocabulary" => vec![
+            memory(op, PassKind::Embedding, rows_bytes, 2 * rows_bytes, 3),
+            communicate(site, Collective::AllReduce, whole),
+        ],
+        "vocabulary-scatter" => vec![
+            memory(op, PassKind::Embedding, rows_bytes, 2 * rows_bytes, 3),
+            communicate(site, Collective::ReduceScatter, whole),
+        ],
+        _ => {
+            let mut forward = vec![memory(op, PassKind::Embedding, rows_bytes, rows_bytes, 1)];
+            if !site.inputs.is_empty() {
+                forward.push(memory(op, PassKind::DropoutAdd, 2 * rows_bytes, rows_bytes, 1));
+            }
+            forward
+        }
+    }
+}
+
+fn backward(
+    site: &Site,
+    context: &ShardContext,
+    strategy: &str,
+    rows_bytes: u64,
+    table: u64,
+) -> Vec<Instruction> {
+    let op = site.index;
+    let table_bytes = table * context.element_bytes();
+    let mut backward = Vec::new();
+    if strategy == "vocabulary-scatter" {
+        let whole = site.output_bytes(Layout::Replicated, context);
+        backward.push(communicate(site, Collective::AllGather, whole));
+    }
+    backward.push(memory(op, PassKind::Embedding, rows_bytes, table_bytes + rows_bytes, 2));
+    backward.push(accumulate(op, table, 1, context));
+    backward
+}

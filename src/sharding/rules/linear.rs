@@ -1,0 +1,224 @@
+//! Linear layers: Y = X·W, dX = dY·Wᵀ, dW = Xᵀ·dY.
+//!
+//! `column` and `row` are those of Shoeybi et al. 2019, §3; `column-gather` and `row-scatter` are
+//! their forms under sequence parallelism (Korthikanti et al. 2022, §4.2.2): the input arrives and
+//! is kept sequence-sharded and is gathered again in the backward pass. `sequence` keeps the
+//! weights whole and splits rows, so that weight gradients are sums over the group.
+
+use super::{InputPort, Port, Sharding, Site, accumulate, compute, memory, same};
+use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
+use crate::sharding::{Group, Instruction, Layout, ShardContext};
+use crate::units::Bytes;
+
+struct Linear<'a> {
+    site: &'a Site<'a>,
+    context: &'a ShardContext<'a>,
+    input: u64,
+    output: u64,
+    bias: bool,
+    tied: bool,
+}
+
+pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
+    let OpKind::Linear { input, output, bias, weight } = site.op.kind else {
+        return Vec::new();
+    };
+    let tied = weight == Weight::TokenEmbedding;
+    let linear = Linear { site, context, input, output, bias, tied };
+    let t = context.tensor;
+    let mut strategies = vec!["replicated"];
+    if t > 1 {
+        let rows = site.rows_divide(context);
+        if rows {
+            strategies.push("sequence");
+        }
+        // Logits may be padded: Megatron-LM rounds the vocabulary up.
+        let logits = matches!(site.consumer, Some(OpKind::CrossEntropy { .. }));
+        if output.is_multiple_of(t) || (logits && output >= 128 * t) {
+            strategies.push("column");
+            if rows {
+                strategies.push("column-gather");
+            }
+        }
+        if input.is_multiple_of(t) {
+            strategies.push("row");
+            if rows {
+                strategies.push("row-scatter");
+            }
+        }
+    }
+    strategies.into_iter().map(|strategy| linear.shard(strategy)).collect()
+}
+
+/// Local shapes of a strategy.
+struct Local {
+    rows: u64,
+    input: u64,
+    output: u64,
+    arrives: Layout,
+    leaves: Layout,
+}
+
+impl Linear<'_> {
+    fn local(&self, strategy: &str) -> Local {
+        use Layout::{Feature, Replicated, Sequence};
+        let t = self.context.tensor;
+        let rows = self.context.micro_batch * self.site.output.rows;
+        let whole = Local {
+            rows,
+            input: self.input,
+            output: self.output,
+            arrives: Replicated,
+            leaves: Replicated,
+        };
+        let columns = self.output.div_ceil(t);
+        match strategy {
+            "sequence" => Local { rows: rows / t, arrives: Sequence, leaves: Sequence, ..whole },
+            "column" => Local { output: columns, leaves: Feature, ..whole },
+            "column-gather" => {
+                Local { output: columns, arrives: Sequence, leaves: Feature, ..whole }
+            }
+            "row" => Local { input: self.input / t, arrives: Feature, ..whole },
+            "row-scatter" => {
+                Local { input: self.input / t, arrives: Feature, leaves: Sequence, ..whole }
+            }
+            _ => whole,
+        }
+    }
+
+    fn gemm(&self, pass: GemmPass, local: &Local) -> Instruction {
+        let element = self.context.element_bytes();
+        let fused = self.context.stack.fused_gradient_accumulation;
+        let ((m, n, k), result_bytes, accumulate) = match pass {
+            GemmPass::Forward => ((local.rows, local.output, local.input), element, false),
+            GemmPass::InputGradient => ((local.rows, local.input, local.output), element, false),
+            GemmPass::WeightGradient => {
+                let bytes = if fused { self.context.stack.gradient_bytes } else { element };
+                ((local.input, local.output, local.rows), bytes, fused)
+            }
+        };
+        let operand_bytes = self.context.operand_bytes();
+        let kernel =
+            Kernel::Gemm { batch: 1, m, n, k, operand_bytes, result_bytes, accumulate, pass };
+        compute(self.site.index, kernel)
+    }
+
+    fn communicate(&self, collective: Collective, width: u64) -> Instruction {
+        let elements = self.context.micro_batch * self.site.output.rows * width;
+        Instruction::Communicate {
+            op: self.site.index,
+            collective,
+            group: Group::Tensor,
+            bytes: Bytes::new(elements * self.context.element_bytes()),
+        }
+    }
+
+    /// Whether the bias is a pass of its own: it is in the product's epilogue, or in the next
+    /// operator's pass where the stack fuses it there. After a sum over ranks it can not be in the
+    /// epilogue. Megatron-LM hands the bias of the layers before activations and residual sums on
+    /// to the next operator, so there it is a pass where nothing is fused.
+    fn bias_is_a_pass(&self, strategy: &str) -> bool {
+        let stack = self.context.stack;
+        self.bias
+            && match self.site.consumer {
+                Some(OpKind::Activation(_)) => !stack.fused_bias_activation,
+                Some(OpKind::DropoutAdd { .. }) => !stack.fused_bias_dropout_add,
+                _ => strategy.starts_with("row"),
+            }
+    }
+
+    fn forward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
+        let mut forward = Vec::new();
+        if strategy == "column-gather" {
+            forward.push(self.communicate(Collective::AllGather, self.input));
+        }
+        forward.push(self.gemm(GemmPass::Forward, local));
+        match strategy {
+            "row" => forward.push(self.communicate(Collective::AllReduce, self.output)),
+            "row-scatter" => forward.push(self.communicate(Collective::ReduceScatter, self.output)),
+            _ => {}
+        }
+        if self.bias_is_a_pass(strategy) {
+            let bytes = self.site.output_bytes(local.leaves, self.context);
+            forward.push(memory(self.site.index, PassKind::Bias, bytes, bytes, 1));
+        }
+        forward
+    }
+
+    fn backward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
+        let op = self.site.index;
+        let mut backward = Vec::new();
+        if self.bias {
+            let bytes = self.site.output_bytes(local.leaves, self.context);
+            let bias = self.bias_elements(local);
+            backward.push(memory(
+                op,
+                PassKind::Bias,
+                bytes,
+                bias * self.context.element_bytes(),
+                1,
+            ));
+            backward.push(accumulate(op, bias, 1, self.context));
+        }
+        if strategy == "row-scatter" {
+            backward.push(self.communicate(Collective::AllGather, self.output));
+        }
+        backward.push(self.gemm(GemmPass::InputGradient, local));
+        if strategy == "column-gather" {
+            backward.push(self.communicate(Collective::ReduceScatter, self.input));
+            backward.push(self.communicate(Collective::AllGather, self.input));
+        }
+        backward.push(self.gemm(GemmPass::WeightGradient, local));
+        if !self.context.stack.fused_gradient_accumulation {
+            backward.push(accumulate(op, local.input * local.output, 1, self.context));
+        }
+        backward
+    }
+
+    fn bias_elements(&self, local: &Local) -> u64 {
+        if self.bias { local.output } else { 0 }
+    }
+
+    fn shard(&self, strategy: &'static str) -> Sharding {
+        let local = self.local(strategy);
+        let weight = local.input * local.output;
+        let bias = self.bias_elements(&local);
+        let gradient = match strategy {
+            "column" => Layout::Partial,
+            _ => local.arrives,
+        };
+        let arrives = InputPort { port: Port { layout: local.arrives, gradient }, kept: true };
+        Sharding {
+            strategy,
+            inputs: vec![arrives],
+            output: same(local.leaves),
+            output_kept: false,
+            forward: self.forward(strategy, &local),
+            backward: self.backward(strategy, &local),
+            saved: Bytes::ZERO,
+            parameters: weight + bias,
+            tied_parameters: if self.tied { weight } else { 0 },
+            tensor_reduced_parameters: match strategy {
+                "sequence" => weight + bias,
+                "row-scatter" => bias,
+                _ => 0,
+            },
+            workspace: self.workspace(strategy, &local),
+        }
+    }
+
+    /// Backward: both gradients, the gathered input or output gradient, and the weight gradient
+    /// where it is not accumulated in place.
+    fn workspace(&self, strategy: &str, local: &Local) -> Bytes {
+        let element = self.context.element_bytes();
+        let gradients = local.rows * (local.input + local.output) * element;
+        let gathered =
+            if strategy == "column-gather" { local.rows * local.input * element } else { 0 };
+        let weight = if self.context.stack.fused_gradient_accumulation {
+            0
+        } else {
+            local.input * local.output * element
+        };
+        Bytes::new(gradients + gathered + weight)
+    }
+}

@@ -1,0 +1,320 @@
+//! One choice for each node of a graph, at least cost, where neighbours' choices cost together and
+//! resources are limited: sharding strategies, and the problems of the IOPDDL contest.
+//!
+//! ```text
+//! min  Σ_i Σ_k c[i,k] s[i,k] + Σ_(i,j) Σ_k,l r[k,l] e[k,l]        s binary, 0 ≤ e ≤ 1 continuous
+//!      Σ_k s[i,k] = 1                     every node i
+//!      Σ_l e[k,l] = s[i,k]                every edge (i,j), every k
+//!      Σ_k e[k,l] = s[j,l]                every edge (i,j), every l
+//!      Σ u[i,k] s[i,k] + Σ w[k,l] e[k,l] ≤ U      every resource
+//! ```
+//!
+//! These rows describe the local polytope; with s binary e is integral by itself. Edges that cost
+//! the same whatever is chosen have no variables, and pairs that are not allowed have none either.
+//! Alpa's product form (Zheng et al. 2022, §4.2) has the same integer points and a weaker
+//! relaxation. Whole numbers come in and go out: what the solver chose is priced again exactly.
+
+use super::problem::{Problem, Sense, Variable};
+use super::{Backend, Limits, SolveError, Status, solve};
+
+/// Choices within a solver's tolerance, but over a limit, that are ruled out one by one.
+const MAX_CUTS: usize = 100;
+
+/// The cost of two neighbours' choices together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignmentEdge {
+    /// One node.
+    pub from: usize,
+    /// The other; not the same.
+    pub to: usize,
+    /// By choice of `from`, then of `to`; `None` where the pair is not allowed.
+    pub costs: Vec<Vec<Option<u64>>>,
+}
+
+/// Something that choices use up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resource {
+    /// Nodes that use it, each with its usage by choice.
+    pub nodes: Vec<(usize, Vec<u64>)>,
+    /// Edges that use it (by index), each with its usage by choices of both ends.
+    pub edges: Vec<(usize, Vec<Vec<u64>>)>,
+    /// How much there is.
+    pub limit: u64,
+}
+
+/// The problem.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AssignmentIlp {
+    /// Cost of each choice of each node.
+    pub costs: Vec<Vec<u64>>,
+    /// Pairs of nodes that cost together.
+    pub edges: Vec<AssignmentEdge>,
+    /// Limited resources.
+    pub resources: Vec<Resource>,
+}
+
+/// What was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssignmentSolution {
+    /// How it stands to the problem.
+    pub status: Status,
+    /// Choice of each node, where one was found.
+    pub choice: Option<Vec<usize>>,
+    /// Its cost, exact.
+    pub cost: Option<u64>,
+    /// No assignment costs less, as far as the solver has proven.
+    pub bound: f64,
+}
+
+/// Variables of a node or edge within the problem.
+struct Columns {
+    nodes: Vec<Vec<usize>>,
+    /// Empty where the edge has no variables; `None` for pairs that are not allowed.
+    edges: Vec<Vec<Vec<Option<usize>>>>,
+    /// Cost of one unit of the objective.
+    unit: f64,
+    /// What constant edges cost.
+    constant: u64,
+}
+
+impl AssignmentIlp {
+    /// Solves the problem.
+    ///
+    /// # Errors
+    /// Indices or sizes that do not fit, and the errors of [`solve`]. A choice that uses up more
+    /// than there is, counted exactly, is ruled out and the problem solved again.
+    pub fn solve(
+        &self,
+        backend: Backend,
+        limits: &Limits,
+    ) -> Result<AssignmentSolution, SolveError> {
+        self.validate()?;
+        let (mut problem, columns) = self.problem();
+        for _ in 0..=MAX_CUTS {
+            let solution = solve(&problem, backend, limits)?;
+            let bound = solution.bound * columns.unit + columns.constant as f64;
+            let status = solution.status;
+            if solution.values.is_empty() && !self.costs.is_empty() {
+                return Ok(AssignmentSolution { status, choice: None, cost: None, bound });
+            }
+            let chosen = |node: &Vec<usize>| node.iter().position(|&s| solution.values[s] == 1.0);
+            let choice: Vec<usize> =
+                columns.nodes.iter().map(|node| chosen(node).unwrap_or(0)).collect();
+            let Some(cost) = self.cost(&choice) else {
+                let what = "a pair of choices that is not allowed".to_owned();
+                return Err(SolveError::Wrong { solver: backend.name(), what });
+            };
+            let over = self.resources.iter().find(|r| self.usage(r, &choice) > r.limit);
+            let Some(resource) = over else {
+                let (choice, bound) = (Some(choice), bound.min(cost as f64));
+                return Ok(AssignmentSolution { status, choice, cost: Some(cost), bound });
+            };
+            // Over the limit by less than the solver's tolerance: this combination is forbidden.
+            let nodes = self.users(resource);
+            let limit = nodes.len() as f64 - 1.0;
+            let terms = nodes.iter().map(|&node| (columns.nodes[node][choice[node]], 1.0));
+            problem.require(terms.collect(), Sense::AtMost, limit);
+        }
+        let what = "resources beyond their limits, again and again".to_owned();
+        Err(SolveError::Wrong { solver: backend.name(), what })
+    }
+
+    /// The nodes whose choices decide what is used of a resource.
+    fn users(&self, resource: &Resource) -> Vec<usize> {
+        let ends = resource.edges.iter().flat_map(|(edge, _)| {
+            let AssignmentEdge { from, to, .. } = self.edges[*edge];
+            [from, to]
+        });
+        let mut users: Vec<usize> =
+            resource.nodes.iter().map(|(node, _)| *node).chain(ends).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// The cost of a choice; nothing if a pair of it is not allowed.
+    pub fn cost(&self, choice: &[usize]) -> Option<u64> {
+        let nodes: u64 = self.costs.iter().zip(choice).map(|(costs, &k)| costs[k]).sum();
+        self.edges.iter().try_fold(nodes, |sum, edge| {
+            Some(sum + edge.costs[choice[edge.from]][choice[edge.to]]?)
+        })
+    }
+
+    /// What a choice uses of a resource.
+    pub fn usage(&self, resource: &Resource, choice: &[usize]) -> u64 {
+        let nodes: u64 = resource.nodes.iter().map(|(node, usage)| usage[choice[*node]]).sum();
+        let on_edge = |(edge, usage): &(usize, Vec<Vec<u64>>)| {
+            let AssignmentEdge { from, to, .. } = self.edges[*edge];
+            usage[choice[from]][choice[to]]
+        };
+        nodes + resource.edges.iter().map(on_edge).sum::<u64>()
+    }
+
+    /// The linear program, for those who want to look at it or solve it elsewhere.
+    pub fn linear_program(&self) -> Result<Problem, SolveError> {
+        self.validate()?;
+        Ok(self.problem().0)
+    }
+
+    fn validate(&self) -> Result<(), SolveError> {
+        let malformed = |what: String| Err(SolveError::Malformed(what));
+        let sizes: Vec<usize> = self.costs.iter().map(Vec::len).collect();
+        if let Some(empty) = sizes.iter().position(|&size| size == 0) {
+            return malformed(format!("node {empty} has no choices"));
+        }
+        for (index, edge) in self.edges.iter().enumerate() {
+            let (Some(&rows), Some(&columns)) = (sizes.get(edge.from), sizes.get(edge.to)) else {
+                return malformed(format!("edge {index} ends at a node that is not there"));
+            };
+            let fits = edge.costs.len() == rows && edge.costs.iter().all(|r| r.len() == columns);
+            if !fits || edge.from == edge.to {
+                return malformed(format!("edge {index} does not fit its nodes"));
+            }
+        }
+        for (index, resource) in self.resources.iter().enumerate() {
+            let nodes = resource.nodes.iter().all(|(n, usage)| sizes.get(*n) == Some(&usage.len()));
+            let edges = resource.edges.iter().all(|(edge, usage)| {
+                self.edges.get(*edge).is_some_and(|edge| {
+                    usage.len() == edge.costs.len()
+                        && usage.iter().zip(&edge.costs).all(|(u, c)| u.len() == c.len())
+                })
+            });
+            if !nodes || !edges {
+                return malformed(format!("resource {index} does not fit what uses it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&self) -> (Problem, Columns) {
+        let mut problem = Problem::default();
+        let mut columns = Columns {
+            nodes: Vec::with_capacity(self.costs.len()),
+            edges: Vec::with_capacity(self.edges.len()),
+            unit: self.unit(),
+            constant: 0,
+        };
+        for costs in &self.costs {
+            let node: Vec<usize> = costs
+                .iter()
+                .map(|&cost| problem.add(Variable::binary(cost as f64 / columns.unit)))
+                .collect();
+            problem.require(node.iter().map(|&s| (s, 1.0)).collect(), Sense::Equal, 1.0);
+            columns.nodes.push(node);
+        }
+        let mut used = vec![false; self.edges.len()];
+        for (edge, usage) in self.resources.iter().filter(|r| self.binds(r)).flat_map(|r| &r.edges)
+        {
+            used[*edge] |= usage.iter().flatten().any(|&amount| amount > 0);
+        }
+        for (edge, used) in self.edges.iter().zip(used) {
+            self.add_edge(edge, used, &mut problem, &mut columns);
+        }
+        for resource in self.resources.iter().filter(|r| self.binds(r)) {
+            add_resource(resource, &mut problem, &columns);
+        }
+        (problem, columns)
+    }
+
+    /// A unit in which the dearest choice costs 1000, so that tolerances mean something.
+    fn unit(&self) -> f64 {
+        let nodes = self.costs.iter().flatten().copied().max();
+        let edges =
+            self.edges.iter().flat_map(|edge| edge.costs.iter().flatten().flatten()).copied();
+        let largest = nodes.max(edges.max()).unwrap_or(0);
+        (largest as f64 / 1000.0).max(f64::MIN_POSITIVE).max(if largest == 0 { 1.0 } else { 0.0 })
+    }
+
+    /// Whether choices exist that use more of a resource than there is.
+    fn binds(&self, resource: &Resource) -> bool {
+        let largest = |usage: &[u64]| usage.iter().copied().max().unwrap_or(0);
+        let nodes = resource.nodes.iter().map(|(_, usage)| largest(usage));
+        let edges = resource
+            .edges
+            .iter()
+            .map(|(_, usage)| usage.iter().map(|row| largest(row)).max().unwrap_or(0));
+        nodes.chain(edges).fold(0, u64::saturating_add) > resource.limit
+    }
+
+    fn add_edge(
+        &self,
+        edge: &AssignmentEdge,
+        used: bool,
+        problem: &mut Problem,
+        columns: &mut Columns,
+    ) {
+        let first = edge.costs[0][0];
+        if !used && first.is_some() && edge.costs.iter().flatten().all(|cost| *cost == first) {
+            columns.constant += first.unwrap_or(0);
+            columns.edges.push(Vec::new());
+            return;
+        }
+        let table: Vec<Vec<Option<usize>>> = edge
+            .costs
+            .iter()
+            .map(|row| {
+                row.iter()
+                    .map(|cost| {
+                        let cost = (*cost)? as f64 / columns.unit;
+                        let (lower, upper, integer) = (0.0, 1.0, false);
+                        Some(problem.add(Variable { cost, lower, upper, integer }))
+                    })
+                    .collect()
+            })
+            .collect();
+        for (k, row) in table.iter().enumerate() {
+            let mut terms: Vec<_> = row.iter().flatten().map(|&e| (e, 1.0)).collect();
+            terms.push((columns.nodes[edge.from][k], -1.0));
+            problem.require(terms, Sense::Equal, 0.0);
+        }
+        for (l, &s) in columns.nodes[edge.to].iter().enumerate() {
+            let mut terms: Vec<_> =
+                table.iter().filter_map(|row| row[l]).map(|e| (e, 1.0)).collect();
+            terms.push((s, -1.0));
+            problem.require(terms, Sense::Equal, 0.0);
+        }
+        columns.edges.push(table);
+    }
+}
+
+/// The row of a resource, less what each node uses at least, in units of what is left.
+fn add_resource(resource: &Resource, problem: &mut Problem, columns: &Columns) {
+    let mut least_of_all = 0u64;
+    let mut terms = Vec::new();
+    for (node, usage) in &resource.nodes {
+        let least = usage.iter().copied().min().unwrap_or(0);
+        least_of_all = least_of_all.saturating_add(least);
+        for (&s, &amount) in columns.nodes[*node].iter().zip(usage) {
+            terms.push((s, (amount - least) as f64));
+        }
+    }
+    for (edge, usage) in &resource.edges {
+        for (row, amounts) in columns.edges[*edge].iter().zip(usage) {
+            for (column, &amount) in row.iter().zip(amounts) {
+                if let Some(e) = column {
+                    terms.push((*e, amount as f64));
+                }
+            }
+        }
+    }
+    terms.retain(|(_, amount)| *amount > 0.0);
+    terms.sort_by_key(|(variable, _)| *variable);
+    terms.dedup_by(|later, earlier| {
+        let twice = later.0 == earlier.0;
+        if twice {
+            earlier.1 += later.1;
+        }
+        twice
+    });
+    if least_of_all > resource.limit {
+        // Nothing fits; said without numbers that overflow.
+        problem.require(Vec::new(), Sense::AtLeast, 1.0);
+        return;
+    }
+    let left = (resource.limit - least_of_all) as f64;
+    let scale = terms.iter().map(|(_, amount)| *amount).fold(1.0, f64::max);
+    for (_, amount) in &mut terms {
+        *amount /= scale;
+    }
+    problem.require(terms, Sense::AtMost, left / scale);
+}
