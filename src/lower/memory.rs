@@ -85,8 +85,9 @@ impl MemoryModel {
 
 /// Activations of the micro-batches in flight, at their largest.
 fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[Vec<u64>]) -> Bytes {
-    let saved: Vec<Bytes> = chunks.iter().map(|work| chunk_saved(layer, work)).collect();
-    let at = |alive: &Vec<u64>| saved.iter().zip(alive).map(|(saved, n)| *saved * *n).sum();
+    let at = |alive: &Vec<u64>| {
+        chunks.iter().zip(alive).map(|(work, n)| chunk_saved(layer, work) * *n).sum()
+    };
     in_flight.iter().map(at).max().unwrap_or(Bytes::ZERO)
 }
 

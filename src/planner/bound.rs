@@ -7,9 +7,12 @@
 
 use super::costs::BlockSet;
 use super::space::{Candidate, Space, Ways};
-use crate::lower::{BlockTimes, Links, Prices};
+use crate::graph::Collective;
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
+use crate::plan::OptimizerSharding;
+use crate::sharding::Group;
 use crate::spec::ScheduleKind;
-use crate::units::SimTime;
+use crate::units::{Bytes, SimTime};
 
 /// What bounds need of a candidate's links and blocks.
 pub struct BoundInput<'a> {
@@ -21,8 +24,27 @@ pub struct BoundInput<'a> {
     pub blocks: &'a BlockSet,
     /// Transfers.
     pub links: &'a Links,
-    /// Prices, for the optimizer step.
+    /// Prices, for the optimizer step and what is sharded.
     pub prices: &'a dyn Prices,
+    /// What the stages share.
+    pub shape: StageShape,
+    /// What decides memory.
+    pub memory: MemoryModel,
+}
+
+/// Times of a layer and of the ends, with what sharding adds to every pass.
+#[derive(Clone, Copy)]
+struct Work {
+    forward: SimTime,
+    backward: SimTime,
+    embedding: SimTime,
+    head: SimTime,
+}
+
+impl Work {
+    fn layer(&self) -> SimTime {
+        self.forward + self.backward
+    }
 }
 
 fn both(block: &BlockTimes) -> SimTime {
@@ -47,29 +69,96 @@ pub fn ways_bound(space: &Space, ways: Ways, rate: f64) -> SimTime {
 impl BoundInput<'_> {
     /// No plan of the candidate with this sharding of its layers is faster.
     pub fn layer_bound(&self, layer: &BlockTimes) -> SimTime {
+        let work = self.work(layer);
         let pipeline = match self.candidate.schedule {
-            ScheduleKind::OneFOneB => self.one_f_one_b(layer),
-            ScheduleKind::Gpipe => self.gpipe(layer),
-            ScheduleKind::Interleaved => self.interleaved(layer),
+            ScheduleKind::OneFOneB => self.one_f_one_b(&work),
+            ScheduleKind::Gpipe => self.gpipe(&work),
+            ScheduleKind::Interleaved => self.interleaved(&work),
         };
-        pipeline + self.links.gradient_norm + self.optimizer(layer)
+        pipeline + self.links.gradient_norm + self.optimizer()
     }
 
-    /// No plan of the candidate is faster.
+    /// No plan of the candidate is faster; the end of time where none fits.
     pub fn bound(&self) -> SimTime {
-        let bounds = self.blocks.layer.iter().map(|layer| self.layer_bound(layer));
-        bounds.min().unwrap_or(SimTime::MAX)
+        if self.state_does_not_fit() {
+            return SimTime::MAX;
+        }
+        let layers = self.blocks.fastest.iter().map(|i| &self.blocks.layer[*i]);
+        layers.map(|layer| self.layer_bound(layer)).min().unwrap_or(SimTime::MAX)
     }
 
-    fn ends(&self) -> (SimTime, SimTime) {
+    /// Forward and backward of all blocks and transfers once (R), for a sharding of the layers.
+    pub fn round(&self, layer: &BlockTimes) -> SimTime {
+        self.round_trip(&self.work(layer))
+    }
+
+    /// The least times of a layer. Under ZeRO-3 every pass gathers the layer's parameters, under
+    /// ZeRO-2 and 3 every backward pass reduces its gradients; communication and computation run
+    /// beside each other, so a pass takes at least the longer of the two. Where communication is
+    /// longer, the computation of embedding and head may hide under it and counts for nothing.
+    fn work(&self, layer: &BlockTimes) -> Work {
         let heads = self.blocks.heads(self.candidate.pipeline);
-        (least(&self.blocks.embedding, both), least(heads, both))
+        let mut work = Work {
+            forward: layer.forward,
+            backward: layer.backward,
+            embedding: least(&self.blocks.embedding, both),
+            head: least(heads, both),
+        };
+        let sharding = self.candidate.sharding;
+        if self.candidate.data == 1 || sharding < OptimizerSharding::Zero2 {
+            return work;
+        }
+        let elements = fewest(&self.blocks.layer);
+        let gather = match sharding {
+            OptimizerSharding::Zero3 => {
+                let bytes = Bytes::new(elements) * self.shape.parameter_bytes;
+                self.prices.collective(Collective::AllGather, bytes, Group::Data)
+            }
+            _ => SimTime::ZERO,
+        };
+        // The price of a bucket grows no faster than its size, so its share for one layer is the
+        // least that reducing a layer can take.
+        let together = self.shape.bucket_elements.div_ceil(elements.max(1)).max(1);
+        let bytes = Bytes::new(elements * together) * self.shape.gradient_bytes;
+        let bucket = self.prices.collective(Collective::ReduceScatter, bytes, Group::Data);
+        let reduce = SimTime::from_picos(bucket.picos() / together);
+        if gather > work.forward || gather + reduce > work.backward {
+            (work.embedding, work.head) = (SimTime::ZERO, SimTime::ZERO);
+        }
+        work.forward = work.forward.max(gather);
+        work.backward = work.backward.max(gather + reduce);
+        work
+    }
+
+    /// Whether the states of the fullest stage, which holds at least its share of the parameters,
+    /// are more than a device holds.
+    fn state_does_not_fit(&self) -> bool {
+        let elements = self.least_parameters() / self.candidate.pipeline;
+        let [parameter, gradient, optimizer] = self.memory.state;
+        let share = |bytes: u64, from: OptimizerSharding| {
+            let whole = u128::from(elements) * u128::from(bytes);
+            if self.candidate.sharding >= from {
+                whole / u128::from(self.candidate.data)
+            } else {
+                whole
+            }
+        };
+        let state = share(parameter, OptimizerSharding::Zero3)
+            + share(gradient, OptimizerSharding::Zero2)
+            + share(optimizer, OptimizerSharding::Zero1);
+        state + u128::from(self.memory.fixed.get()) > u128::from(self.memory.capacity.get())
+    }
+
+    /// Parameters of the model on one tensor rank, however its blocks are sharded.
+    fn least_parameters(&self) -> u64 {
+        self.num_layers * fewest(&self.blocks.layer)
+            + fewest(&self.blocks.embedding)
+            + fewest(self.blocks.heads(self.candidate.pipeline))
     }
 
     /// All blocks once forward and backward, with the transfers of the round trip (R).
-    pub fn round_trip(&self, layer: &BlockTimes) -> SimTime {
-        let (embedding, head) = self.ends();
-        both(layer) * self.num_layers + embedding + head + self.transfers() * 2
+    fn round_trip(&self, work: &Work) -> SimTime {
+        work.layer() * self.num_layers + work.embedding + work.head + self.transfers() * 2
     }
 
     fn transfers(&self) -> SimTime {
@@ -83,18 +172,17 @@ impl BoundInput<'_> {
     ///    R + (m - 1) b(q) + (m - p + q) f(q);
     /// 3. make i more round trips, each of which serves p micro-batches because the first stage
     ///    holds p in flight, then stay on the fullest stage: (i + 1) R + (m - 1 - i p) t(q).
-    fn one_f_one_b(&self, layer: &BlockTimes) -> SimTime {
+    fn one_f_one_b(&self, work: &Work) -> SimTime {
         let (p, m) = (self.candidate.pipeline, self.candidate.micro_batches);
-        let round = self.round_trip(layer);
-        let (embedding, head) = self.ends();
+        let round = self.round_trip(work);
         let fullest = self.num_layers.div_ceil(p);
         if p == 1 {
             return round * m;
         }
-        let stage = (both(layer) * fullest).max(both(layer) + embedding.max(head));
-        let mut bound = round + (both(layer) + head) * (m - 1);
-        let forward = layer.forward * fullest * m.saturating_sub(p);
-        bound = bound.max(round + layer.backward * fullest * (m - 1) + forward);
+        let stage = (work.layer() * fullest).max(work.layer() + work.embedding.max(work.head));
+        let mut bound = round + (work.layer() + work.head) * (m - 1);
+        let forward = work.forward * fullest * m.saturating_sub(p);
+        bound = bound.max(round + work.backward * fullest * (m - 1) + forward);
         let rounds = (m - 1) / p;
         for i in [1, rounds] {
             if i <= rounds && i > 0 {
@@ -105,33 +193,32 @@ impl BoundInput<'_> {
     }
 
     /// Forwards down the pipeline, all on the fullest stage; the same for backwards.
-    fn gpipe(&self, layer: &BlockTimes) -> SimTime {
+    fn gpipe(&self, work: &Work) -> SimTime {
         let m = self.candidate.micro_batches;
         let fullest = self.num_layers.div_ceil(self.candidate.pipeline);
-        self.round_trip(layer) + (layer.forward + layer.backward) * fullest * (m - 1)
+        self.round_trip(work) + work.layer() * fullest * (m - 1)
     }
 
     /// A device is busy for all its chunks and micro-batches; the first forward reaches it, and
     /// the last backward leaves it, through the first chunks of the devices before it.
-    fn interleaved(&self, layer: &BlockTimes) -> SimTime {
+    fn interleaved(&self, work: &Work) -> SimTime {
         let Candidate { pipeline: p, chunks: v, micro_batches: m, .. } = *self.candidate;
-        let (embedding, head) = self.ends();
-        let chunk = both(layer) * (self.num_layers / (p * v));
-        let first = (chunk * v + embedding) * m;
-        let last = (chunk * v + head) * m + chunk * (p - 1) + embedding + self.transfers() * 2;
+        let chunk = work.layer() * (self.num_layers / (p * v));
+        let first = (chunk * v + work.embedding) * m;
+        let last =
+            (chunk * v + work.head) * m + chunk * (p - 1) + work.embedding + self.transfers() * 2;
         first.max(last)
     }
 
     /// The fullest stage holds at least its share of the parameters.
-    fn optimizer(&self, layer: &BlockTimes) -> SimTime {
-        let fewest =
-            |blocks: &[BlockTimes]| blocks.iter().map(|block| block.parameters).min().unwrap_or(0);
+    fn optimizer(&self) -> SimTime {
         let Candidate { pipeline, data, sharding, .. } = *self.candidate;
-        let all = self.num_layers * layer.parameters
-            + fewest(&self.blocks.embedding)
-            + fewest(self.blocks.heads(pipeline));
-        let stage = all / pipeline;
-        let sharded = sharding != crate::plan::OptimizerSharding::None;
+        let stage = self.least_parameters() / pipeline;
+        let sharded = sharding != OptimizerSharding::None;
         self.prices.optimizer_step(if sharded { stage / data } else { stage })
     }
+}
+
+fn fewest(blocks: &[BlockTimes]) -> u64 {
+    blocks.iter().map(|block| block.parameters).min().unwrap_or(0)
 }

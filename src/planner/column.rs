@@ -6,7 +6,8 @@ use super::space::Candidate;
 use crate::lower::{
     BlockTimes, MemoryModel, StageMemory, StageModel, StageShape, StageTimes, StageWork,
 };
-use crate::units::Bytes;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// One choice for one stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,77 +44,136 @@ pub struct ColumnMaker<'a> {
     pub recomputes: [bool; 3],
     /// In-flight micro-batches by stage ([`crate::lower::Pipeline::in_flight`]).
     pub in_flight: &'a [Vec<Vec<u64>>],
+    /// Durations by recomputation, embedding and head: the stages between the ends are alike.
+    pub times: RefCell<BTreeMap<TimesKey, StageTimes>>,
 }
 
+/// One block among its choices, if it stands on the stage.
+type Choice<'a> = Option<(usize, &'a BlockTimes)>;
+
+/// Embedding and head of a stage.
+#[derive(Clone, Copy)]
+struct Ends<'a> {
+    embedding: Choice<'a>,
+    head: Choice<'a>,
+}
+
+/// Layers by recomputation, index of the embedding's and of the head's sharding.
+pub type TimesKey = ([u64; 3], Option<usize>, Option<usize>);
+
 impl<'a> ColumnMaker<'a> {
+    /// The choices of embedding and head on stage `q`.
+    fn ends(&self, q: usize) -> Vec<Ends<'a>> {
+        let last = self.candidate.pipeline as usize - 1;
+        let choices = |there: bool, blocks: &'a [BlockTimes]| -> Vec<Choice<'a>> {
+            if there { blocks.iter().enumerate().map(Some).collect() } else { vec![None] }
+        };
+        let heads = choices(q == last, self.blocks.heads(self.candidate.pipeline));
+        let embeddings = choices(q == 0, &self.blocks.embedding);
+        embeddings
+            .iter()
+            .flat_map(|e| heads.iter().map(|h| Ends { embedding: *e, head: *h }))
+            .collect()
+    }
+
     /// The Pareto-best columns of stage `q` with `layers` layers; empty where none fits.
     pub fn columns(&self, q: usize, layers: u64) -> Vec<Column> {
-        let last = self.candidate.pipeline as usize - 1;
-        let ends =
-            |there: bool, blocks: &'a [BlockTimes]| -> Vec<Option<(usize, &'a BlockTimes)>> {
-                if there { blocks.iter().enumerate().map(Some).collect() } else { vec![None] }
-            };
-        let heads = self.blocks.heads(self.candidate.pipeline);
         let mut columns = Vec::new();
-        for embedding in ends(q == 0, &self.blocks.embedding) {
-            for head in ends(q == last, heads) {
-                self.recomputations(q, layers, embedding, head, &mut columns);
-            }
+        for ends in self.ends(q) {
+            self.recomputations(q, layers, ends, &mut columns);
         }
         columns
     }
 
-    /// The chunks of a stage, each with `recompute` layers.
-    fn works(
-        &self,
-        recompute: [u64; 3],
-        embedding: Option<&'a BlockTimes>,
-        head: Option<&'a BlockTimes>,
-    ) -> Vec<StageWork<'a>> {
+    /// The most layers, at most `most`, with which stage `q` fits in any way; at least one layer
+    /// more never needs less.
+    pub fn most_layers(&self, q: usize, most: u64) -> u64 {
+        let v = self.candidate.chunks;
+        let ends = self.ends(q);
+        let fits = |per_chunk: u64| {
+            ends.iter().any(|ends| {
+                (0..3).filter(|r| self.recomputes[*r]).any(|r| {
+                    let mut recompute = [0; 3];
+                    recompute[r] = per_chunk;
+                    self.peak(q, &mut self.works(*ends), recompute).is_some()
+                })
+            })
+        };
+        let (mut fitting, mut too_many) = (0, most / v + 1);
+        while too_many - fitting > 1 {
+            let middle = fitting + (too_many - fitting) / 2;
+            if fits(middle) { fitting = middle } else { too_many = middle }
+        }
+        fitting * v
+    }
+
+    /// The chunks of a stage, with no layers yet.
+    fn works(&self, ends: Ends<'a>) -> Vec<StageWork<'a>> {
         let chunks = self.candidate.chunks as usize;
-        let mut works = vec![StageWork { layers: recompute, embedding: None, head: None }; chunks];
-        works[0].embedding = embedding;
-        works[chunks - 1].head = head;
+        let mut works = vec![StageWork::default(); chunks];
+        works[0].embedding = ends.embedding.map(|(_, block)| block);
+        works[chunks - 1].head = ends.head.map(|(_, block)| block);
         works
+    }
+
+    /// Peak memory of stage `q` with these layers in each chunk, where it fits.
+    fn peak(
+        &self,
+        q: usize,
+        works: &mut [StageWork<'a>],
+        recompute: [u64; 3],
+    ) -> Option<StageMemory> {
+        works.iter_mut().for_each(|work| work.layers = recompute);
+        let memory = self.memory.peak(&self.shape, self.layer, works, &self.in_flight[q]);
+        (memory.total() <= self.memory.capacity).then_some(memory)
     }
 
     /// Adds the columns of one choice of embedding and head: for every number of layers that
     /// recompute everything, the fewest that recompute their attention core and fit.
-    fn recomputations(
-        &self,
-        q: usize,
-        layers: u64,
-        embedding: Option<(usize, &'a BlockTimes)>,
-        head: Option<(usize, &'a BlockTimes)>,
-        columns: &mut Vec<Column>,
-    ) {
+    fn recomputations(&self, q: usize, layers: u64, ends: Ends<'a>, columns: &mut Vec<Column>) {
         let per_chunk = layers / self.candidate.chunks;
+        let mut works = self.works(ends);
         let most_full = if self.recomputes[2] { per_chunk } else { 0 };
-        for full in 0..=most_full {
-            let Some((recompute, memory)) =
-                self.fewest_selective(q, per_chunk, full, embedding, head)
+        // A mixture never needs less than recomputing all other attention cores.
+        let mut enough = |full: u64| {
+            (0..2).filter(|r| self.recomputes[*r]).any(|r| {
+                let mut recompute = [0, 0, full];
+                recompute[r] = per_chunk - full;
+                self.peak(q, &mut works, recompute).is_some()
+            }) || full == per_chunk
+        };
+        let (mut least_full, mut high) = (0, if enough(0) { 0 } else { most_full });
+        while least_full < high {
+            let middle = least_full + (high - least_full) / 2;
+            if enough(middle) { high = middle } else { least_full = middle + 1 }
+        }
+        for full in least_full..=most_full {
+            let Some((recompute, memory)) = self.fewest_selective(q, per_chunk, full, &mut works)
             else {
                 continue;
             };
-            let works = self.works(
-                recompute,
-                embedding.map(|(_, block)| block),
-                head.map(|(_, block)| block),
-            );
-            let column = Column {
-                layers,
-                recompute,
-                embedding: embedding.map(|(i, _)| i),
-                head: head.map(|(i, _)| i),
-                times: self.stages.stage(&works),
-                memory,
-            };
+            let times = self.stage_times(recompute, ends);
+            let (embedding, head) = (ends.embedding.map(|(i, _)| i), ends.head.map(|(i, _)| i));
+            let column = Column { layers, recompute, embedding, head, times, memory };
             insert_pareto(columns, column);
             if recompute[1] == 0 {
                 // More full recomputation only adds time to a column that already fits.
                 break;
             }
         }
+    }
+
+    /// Durations of a stage, computed once for all stages that are alike.
+    fn stage_times(&self, recompute: [u64; 3], ends: Ends<'a>) -> StageTimes {
+        let key = (recompute, ends.embedding.map(|(i, _)| i), ends.head.map(|(i, _)| i));
+        if let Some(times) = self.times.borrow().get(&key) {
+            return times.clone();
+        }
+        let mut works = self.works(ends);
+        works.iter_mut().for_each(|work| work.layers = recompute);
+        let times = self.stages.stage(&works);
+        self.times.borrow_mut().insert(key, times.clone());
+        times
     }
 
     /// The recomputation with `full` layers recomputed whole and the fewest selectively, that
@@ -124,21 +184,17 @@ impl<'a> ColumnMaker<'a> {
         q: usize,
         per_chunk: u64,
         full: u64,
-        embedding: Option<(usize, &'a BlockTimes)>,
-        head: Option<(usize, &'a BlockTimes)>,
+        works: &mut [StageWork<'a>],
     ) -> Option<([u64; 3], StageMemory)> {
         let rest = per_chunk - full;
-        let (embedding, head) = (embedding.map(|(_, b)| b), head.map(|(_, b)| b));
-        let fits = |selective: u64| {
+        let mut fits = |selective: u64| {
             let recompute = [rest - selective, selective, full];
-            let works = self.works(recompute, embedding, head);
-            let memory = self.memory.peak(&self.shape, self.layer, &works, &self.in_flight[q]);
-            (memory.total() <= self.memory.capacity).then_some((recompute, memory))
+            self.peak(q, works, recompute).map(|memory| (recompute, memory))
         };
-        if self.recomputes[0] || rest == 0 {
-            if let Some(found) = fits(0) {
-                return Some(found);
-            }
+        if (self.recomputes[0] || rest == 0)
+            && let Some(found) = fits(0)
+        {
+            return Some(found);
         }
         if !self.recomputes[1] || rest == 0 {
             return None;
@@ -160,33 +216,20 @@ impl<'a> ColumnMaker<'a> {
 
     /// What the smallest possible stage `q` of `layers` layers needs, for messages.
     pub fn least_memory(&self, q: usize, layers: u64) -> StageMemory {
-        let last = self.candidate.pipeline as usize - 1;
-        let kinds = (0..3).filter(|r| self.recomputes[*r]);
-        let per_chunk = layers / self.candidate.chunks;
-        let ends = |there: bool, blocks: &'a [BlockTimes]| -> Vec<Option<&'a BlockTimes>> {
-            if there { blocks.iter().map(Some).collect() } else { vec![None] }
-        };
         let mut least: Option<StageMemory> = None;
-        for kind in kinds {
+        for kind in (0..3).filter(|r| self.recomputes[*r]) {
             let mut recompute = [0; 3];
-            recompute[kind] = per_chunk;
-            for embedding in ends(q == 0, &self.blocks.embedding) {
-                for head in ends(q == last, self.blocks.heads(self.candidate.pipeline)) {
-                    let works = self.works(recompute, embedding, head);
-                    let memory =
-                        self.memory.peak(&self.shape, self.layer, &works, &self.in_flight[q]);
-                    if least.is_none_or(|least| memory.total() < least.total()) {
-                        least = Some(memory);
-                    }
+            recompute[kind] = layers / self.candidate.chunks;
+            for ends in self.ends(q) {
+                let mut works = self.works(ends);
+                works.iter_mut().for_each(|work| work.layers = recompute);
+                let memory = self.memory.peak(&self.shape, self.layer, &works, &self.in_flight[q]);
+                if least.is_none_or(|least| memory.total() < least.total()) {
+                    least = Some(memory);
                 }
             }
         }
         least.unwrap_or_default()
-    }
-
-    /// Memory of the device.
-    pub fn capacity(&self) -> Bytes {
-        self.memory.capacity
     }
 }
 

@@ -6,6 +6,8 @@ use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
 use std::sync::Arc;
 
 /// The Pareto-best ways to shard each block on the ranks of one tensor-parallel group.
+///
+/// Made by [`BlockSet::new`], which keeps `fastest` true.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BlockSet {
     /// The embedding.
@@ -16,9 +18,29 @@ pub struct BlockSet {
     pub head: Vec<BlockTimes>,
     /// The head where the embedding stands on the same rank, and shares tied weights.
     pub head_beside_embedding: Vec<BlockTimes>,
+    /// Indices of the layers that no other beats in both forward and backward time.
+    pub fastest: Vec<usize>,
 }
 
 impl BlockSet {
+    /// A set of choices; `head` holds those of a stage of its own and those beside the embedding.
+    pub fn new(
+        embedding: Vec<BlockTimes>,
+        layer: Vec<BlockTimes>,
+        head: [Vec<BlockTimes>; 2],
+    ) -> BlockSet {
+        let mut order: Vec<usize> = (0..layer.len()).collect();
+        order.sort_by_key(|i| (layer[*i].forward, layer[*i].backward, *i));
+        let mut fastest: Vec<usize> = Vec::new();
+        for i in order {
+            if fastest.last().is_none_or(|last| layer[i].backward < layer[*last].backward) {
+                fastest.push(i);
+            }
+        }
+        let [head, head_beside_embedding] = head;
+        BlockSet { embedding, layer, head, head_beside_embedding, fastest }
+    }
+
     /// The head's choices on a pipeline of `stages`.
     pub fn heads(&self, stages: u64) -> &[BlockTimes] {
         if stages == 1 { &self.head_beside_embedding } else { &self.head }

@@ -6,10 +6,10 @@ use super::facade::Request;
 use super::job::Job;
 use super::objective::Objective;
 use super::search::{Options, search};
-use super::solve::PipelineShape;
 use super::space::{Candidate, Pins, Space};
 use crate::lower::{Pipeline, StageMemory, StageModel};
 use crate::units::Bytes;
+use std::cell::RefCell;
 use std::fmt;
 
 /// The answer where no plan fits.
@@ -73,12 +73,13 @@ fn closest(job: &Job, space: &Space) -> Option<Closest> {
 /// What the fullest stage of a candidate needs at least.
 fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
     let blocks = job.blocks(candidate.tensor, candidate.micro_batch, candidate.sequence_parallel);
-    let shape = PipelineShape::new(Pipeline {
+    let pipeline = Pipeline {
         schedule: candidate.schedule,
         stages: candidate.pipeline,
         chunks: candidate.chunks,
         micro_batches: candidate.micro_batches,
-    })?;
+    };
+    let in_flight: Vec<_> = (0..pipeline.stages).map(|q| pipeline.in_flight(q)).collect();
     let prices = job.prices(&candidate);
     let stage_shape = job.shape(&candidate);
     let mut least: Option<Closest> = None;
@@ -91,7 +92,8 @@ fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
             shape: stage_shape,
             memory: job.memory(&candidate),
             recomputes: space.pins.recomputes(),
-            in_flight: &shape.in_flight,
+            in_flight: &in_flight,
+            times: RefCell::default(),
         };
         let p = candidate.pipeline;
         let even = |q: u64| space.num_layers / p + u64::from(q < space.num_layers % p);

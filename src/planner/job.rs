@@ -248,12 +248,7 @@ impl Job {
         let heads = options(BlockKind::Head);
         let (beside_times, beside) = pareto(heads.clone(), launch, false);
         let (head_times, head) = pareto(heads, launch, true);
-        let set = BlockSet {
-            embedding: embedding_times,
-            layer: layer_times,
-            head: head_times,
-            head_beside_embedding: beside_times,
-        };
+        let set = BlockSet::new(embedding_times, layer_times, [head_times, beside_times]);
         BlockChoices { set: Arc::new(set), embedding, layer, head: [head, beside] }
     }
 

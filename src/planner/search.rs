@@ -186,6 +186,8 @@ impl Engine<'_> {
                 blocks: &blocks,
                 links: &links,
                 prices: prices.as_ref(),
+                shape: costs.shape(&candidate),
+                memory: costs.memory(&candidate),
             };
             (input.bound().max(group_bound), candidate)
         };
@@ -199,11 +201,12 @@ impl Engine<'_> {
             chunks: candidate.chunks,
             micro_batches: candidate.micro_batches,
         };
+        let costs = self.solver.costs;
         let lock = || self.shapes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(shape) = lock().get(&pipeline) {
             return shape.clone();
         }
-        let shape = PipelineShape::new(pipeline).map(Arc::new);
+        let shape = PipelineShape::new(pipeline, costs.links(candidate).blocking).map(Arc::new);
         lock().entry(pipeline).or_insert(shape).clone()
     }
 }
@@ -284,6 +287,11 @@ impl Search<'_, '_> {
         match (node, worked) {
             (Node::Group(_), Worked::Opened(candidates)) => {
                 for (bound, candidate) in candidates {
+                    if bound == SimTime::MAX {
+                        let verdict = Verdict::CandidateBound(candidate, bound);
+                        self.found.verdicts.push((ways_of(&candidate), verdict));
+                        continue;
+                    }
                     let score = self.options.objective.score(bound, candidate.devices());
                     self.queue.push(Reverse((score, Node::Candidate(candidate), bound)));
                 }
@@ -303,6 +311,18 @@ impl Search<'_, '_> {
         solved: Solved,
     ) {
         let ways = ways_of(&candidate);
+        if std::env::var("DBG").is_ok() {
+            eprintln!(
+                "DBG {:?} bound {:.4} cutoff {:.4} got {:?} fits {} sims {} masters {} fr",
+                candidate,
+                bound.seconds().get(),
+                cutoff.seconds().get(),
+                solved.best.as_ref().map(|b| b.time.seconds().get()),
+                solved.fits,
+                solved.simulated,
+                solved.masters
+            );
+        }
         self.found.simulated += solved.simulated;
         let proven = solved.best.as_ref().map_or(cutoff, |solution| solution.time);
         let verdict = if solved.undecided {

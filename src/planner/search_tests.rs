@@ -79,12 +79,11 @@ impl Costs for Synthetic {
     fn blocks(&self, tensor: u64, micro_batch: u64, sequence_parallel: bool) -> Arc<BlockSet> {
         let base = 10 * u64::from(sequence_parallel);
         let make = |key: u64, size: u64| self.block(base + key, tensor, micro_batch, size);
-        Arc::new(BlockSet {
-            embedding: vec![make(1, 1)],
-            layer: vec![make(2, 4), make(3, 4)],
-            head: vec![make(4, 5), make(5, 5)],
-            head_beside_embedding: vec![make(6, 5)],
-        })
+        Arc::new(BlockSet::new(
+            vec![make(1, 1)],
+            vec![make(2, 4), make(3, 4)],
+            [vec![make(4, 5), make(5, 5)], vec![make(6, 5)]],
+        ))
     }
 
     fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_> {

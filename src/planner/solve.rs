@@ -12,9 +12,10 @@ use super::column::{Column, ColumnMaker};
 use super::costs::{BlockSet, Costs};
 use super::master::{Answer, Entry, Master};
 use super::space::{Candidate, Space};
-use crate::lower::{BlockTimes, Links, Pipeline, StageModel, StageTimes};
+use crate::lower::{BlockTimes, ChunkTimes, Links, Pipeline, StageModel, StageTimes};
 use crate::sim::pipeline::{PathRow, Run, Structure};
 use crate::units::{Bytes, SimTime};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Nodes of the depth-first search for one master problem.
@@ -27,15 +28,58 @@ pub struct PipelineShape {
     pub structure: Structure,
     /// In-flight micro-batches by stage.
     pub in_flight: Vec<Vec<Vec<u64>>>,
+    /// Paths that tend to decide, to start from.
+    pub rows: Vec<PathRow>,
 }
 
 impl PipelineShape {
     /// Builds both; nothing where the order of steps can not be run.
-    pub fn new(pipeline: Pipeline) -> Option<PipelineShape> {
+    pub fn new(pipeline: Pipeline, blocking: bool) -> Option<PipelineShape> {
         let structure = Structure::new(pipeline)?;
         let in_flight = (0..pipeline.stages).map(|q| pipeline.in_flight(q)).collect();
-        Some(PipelineShape { structure, in_flight })
+        let rows = typical_paths(&structure, blocking);
+        Some(PipelineShape { structure, in_flight, rows })
     }
+}
+
+/// Critical paths of made-up durations: all stages alike, and one stage slower than the others,
+/// with transfers that matter. A path bounds every plan whatever it was found with; these spare
+/// most simulations.
+fn typical_paths(structure: &Structure, blocking: bool) -> Vec<PathRow> {
+    let p = structure.pipeline().stages as usize;
+    let stage = |scale: u64| {
+        let time = |units: u64| SimTime::from_picos(units * scale);
+        let chunk = ChunkTimes {
+            forward: time(100),
+            first_forward: time(100),
+            backward: time(200),
+            last_backward: time(200),
+            reduce_tail: time(10),
+        };
+        let chunks = vec![chunk; structure.pipeline().chunks as usize];
+        StageTimes { chunks, optimizer: SimTime::from_picos(10) }
+    };
+    let hops = if p > 1 { SimTime::from_picos(50) } else { SimTime::ZERO };
+    let links = Links {
+        hops: vec![hops; p],
+        blocking,
+        tied_reduce: SimTime::ZERO,
+        gradient_norm: SimTime::from_picos(1),
+    };
+    let mut slow: Vec<Option<usize>> = vec![None, Some(p - 1), Some(0), Some(p / 2)];
+    slow.truncate(if p == 1 { 1 } else { 4 });
+    let mut rows: Vec<PathRow> = Vec::new();
+    let mut run = Run::default();
+    for slow in slow {
+        let times: Vec<StageTimes> =
+            (0..p).map(|q| stage(if slow == Some(q) { 40 } else { 10 })).collect();
+        structure.run(&times, &links, &mut run);
+        let row = structure.critical_path(&times, &links, &run);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// The best plan of a candidate.
@@ -107,6 +151,8 @@ impl Solver<'_> {
             blocks: &blocks,
             links: &links,
             prices: prices.as_ref(),
+            shape: stage_shape,
+            memory,
         };
         let mut order: Vec<(SimTime, usize)> = blocks
             .layer
@@ -135,9 +181,10 @@ impl Solver<'_> {
                     memory,
                     recomputes: self.space.pins.recomputes(),
                     in_flight: &shape.in_flight,
+                    times: RefCell::default(),
                 },
                 layer: i,
-                round: input.round_trip(layer),
+                round: input.round(layer),
             };
             instance.solve(self.space.num_layers, &mut cutoff, &mut solved);
         }
@@ -172,7 +219,7 @@ impl Instance<'_> {
     ) {
         let Some(columns) = self.columns(num_layers, range, *cutoff) else { return };
         solved.fits = true;
-        let mut rows: Vec<PathRow> = Vec::new();
+        let mut rows = self.shape.rows.clone();
         let mut run = Run::default();
         loop {
             solved.masters += 1;
@@ -218,13 +265,16 @@ impl Instance<'_> {
         cutoff: SimTime,
     ) -> Option<Vec<Vec<Column>>> {
         let p = self.candidate.pipeline as usize;
-        let most: Vec<u64> = (0..p)
-            .map(|q| {
-                (low..=high).take_while(|n| self.stage_bound(q, *n) < cutoff).last().unwrap_or(0)
-            })
-            .collect();
+        let mut most = Vec::with_capacity(p);
+        for q in 0..p {
+            let in_time = (low..=high).take_while(|n| self.stage_bound(q, *n) < cutoff).last()?;
+            most.push(self.maker.most_layers(q, in_time));
+            if most[q] < low {
+                return None;
+            }
+        }
         let total: u64 = most.iter().sum();
-        if total < num_layers || most.contains(&0) {
+        if total < num_layers {
             return None;
         }
         let mut columns = Vec::with_capacity(p);
