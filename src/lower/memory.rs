@@ -1,5 +1,6 @@
 //! What one stage holds in memory at its peak, in whole bytes.
 
+use super::schedule::InFlight;
 use super::stage::{BlockTimes, StageShape, StageWork};
 use crate::plan::OptimizerSharding;
 use crate::units::Bytes;
@@ -53,7 +54,7 @@ impl MemoryModel {
         shape: &StageShape,
         layer: &BlockTimes,
         chunks: &[StageWork<'_>],
-        in_flight: &[Vec<u64>],
+        in_flight: &[InFlight],
     ) -> StageMemory {
         let elements: u64 = chunks.iter().map(|work| work.parameters(layer).0).sum();
         let replicas = shape.replicas;
@@ -84,18 +85,25 @@ impl MemoryModel {
 }
 
 /// Activations of the micro-batches in flight, at their largest.
-fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[Vec<u64>]) -> Bytes {
-    let at = |alive: &Vec<u64>| {
-        chunks.iter().zip(alive).map(|(work, n)| chunk_saved(layer, work) * *n).sum()
-    };
+fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[InFlight]) -> Bytes {
+    // All chunks of a stage have the same layers.
+    let layers: Bytes = chunks.first().map_or(Bytes::ZERO, |work| layers_saved(layer, work));
+    let saved = |block: Option<&BlockTimes>| block.map_or(Bytes::ZERO, |block| block.saved[0]);
+    let first = saved(chunks.first().and_then(|work| work.embedding));
+    let last = saved(chunks.last().and_then(|work| work.head));
+    let at = |held: &InFlight| layers * held.all + first * held.first + last * held.last;
     in_flight.iter().map(at).max().unwrap_or(Bytes::ZERO)
+}
+
+/// Activations that one micro-batch keeps in the layers of a chunk.
+fn layers_saved(layer: &BlockTimes, work: &StageWork<'_>) -> Bytes {
+    (0..3).map(|r| layer.saved[r] * work.layers[r]).sum()
 }
 
 /// Activations that one micro-batch keeps in a chunk.
 pub fn chunk_saved(layer: &BlockTimes, work: &StageWork<'_>) -> Bytes {
-    let layers: Bytes = (0..3).map(|r| layer.saved[r] * work.layers[r]).sum();
     let ends = [work.embedding, work.head].into_iter().flatten();
-    layers + ends.map(|block| block.saved[0]).sum()
+    layers_saved(layer, work) + ends.map(|block| block.saved[0]).sum()
 }
 
 /// The largest working memory of any block of the stage.

@@ -8,6 +8,6 @@ pub mod streams;
 pub mod times;
 
 pub use memory::{MemoryModel, StageMemory};
-pub use schedule::{Pipeline, Step};
+pub use schedule::{InFlight, Pipeline, Step};
 pub use stage::{BlockTimes, Prices, StageModel, StageShape, StageWork};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageTimes};

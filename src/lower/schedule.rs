@@ -71,31 +71,55 @@ impl Pipeline {
         Step { backward, chunk: chunk as u32, micro_batch: micro_batch as u32 }
     }
 
-    /// The largest numbers of micro-batches whose activations `stage` holds at once, by chunk:
-    /// the Pareto-maximal vectors over the whole step. Without interleaving this is one number,
-    /// min(m, p - q) under 1F1B and m under GPipe.
-    pub fn in_flight(&self, stage: u64) -> Vec<Vec<u64>> {
+    /// The largest numbers of chunk activations that `stage` holds at once: the Pareto-maximal
+    /// moments over the whole step. Without interleaving this is one number, min(m, p - q) under
+    /// 1F1B and m under GPipe.
+    pub fn in_flight(&self, stage: u64) -> Vec<InFlight> {
         if self.chunks == 1 {
-            return vec![vec![self.micro_batches.min(self.warm_up(stage).saturating_add(1))]];
+            let all = self.micro_batches.min(self.warm_up(stage).saturating_add(1));
+            return vec![InFlight { all, first: all, last: all }];
         }
-        let mut alive = vec![0; self.chunks as usize];
-        let mut peaks: Vec<Vec<u64>> = Vec::new();
+        // Only the stages at the ends hold chunks that differ from the others.
+        let (is_first, is_last) = (stage == 0, stage + 1 == self.stages);
+        let mut now = InFlight::default();
+        let mut peaks: Vec<InFlight> = Vec::new();
         let mut rising = false;
         for step in self.steps(stage) {
-            if step.backward {
+            if step.backward && rising && !peaks.iter().any(|peak| peak.covers(&now)) {
                 // Only the moment before a release can be a maximum.
-                let covered = |peak: &Vec<u64>| peak.iter().zip(&alive).all(|(p, a)| p >= a);
-                if rising && !peaks.iter().any(covered) {
-                    peaks.retain(|peak| !peak.iter().zip(&alive).all(|(p, a)| p <= a));
-                    peaks.push(alive.clone());
-                }
-                alive[step.chunk as usize] -= 1;
-            } else {
-                alive[step.chunk as usize] += 1;
+                peaks.retain(|peak| !now.covers(peak));
+                peaks.push(now);
+            }
+            let change = |count: &mut u64| {
+                *count = if step.backward { *count - 1 } else { *count + 1 };
+            };
+            change(&mut now.all);
+            if is_first && step.chunk == 0 {
+                change(&mut now.first);
+            }
+            if is_last && u64::from(step.chunk) + 1 == self.chunks {
+                change(&mut now.last);
             }
             rising = !step.backward;
         }
         peaks
+    }
+}
+
+/// Activations that a stage holds at one moment, in chunks of one micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlight {
+    /// Of any chunk.
+    pub all: u64,
+    /// Of these, of the chunk with the embedding.
+    pub first: u64,
+    /// Of these, of the chunk with the head.
+    pub last: u64,
+}
+
+impl InFlight {
+    const fn covers(&self, other: &InFlight) -> bool {
+        self.all >= other.all && self.first >= other.first && self.last >= other.last
     }
 }
 
@@ -120,8 +144,8 @@ mod tests {
         let pipeline = pipeline(ScheduleKind::OneFOneB, 3, 1, 4);
         assert_eq!(text(&pipeline.steps(0)), "F0.0 F0.1 F0.2 B0.0 F0.3 B0.1 B0.2 B0.3");
         assert_eq!(text(&pipeline.steps(2)), "F0.0 B0.0 F0.1 B0.1 F0.2 B0.2 F0.3 B0.3");
-        assert_eq!(pipeline.in_flight(0), [[3]]);
-        assert_eq!(pipeline.in_flight(2), [[1]]);
+        let held = |stage| pipeline.in_flight(stage).iter().map(|i| i.all).max();
+        assert_eq!((held(0), held(2)), (Some(3), Some(1)));
     }
 
     #[test]
@@ -168,7 +192,7 @@ mod tests {
                 most = most.max(alive);
             }
             let peaks = pipeline.in_flight(stage);
-            assert_eq!(peaks.iter().map(|peak| peak.iter().sum::<u64>()).max(), Some(most));
+            assert_eq!(peaks.iter().map(|peak| peak.all).max(), Some(most));
         }
     }
 }

@@ -34,11 +34,11 @@ pub struct BoundInput<'a> {
 
 /// Times of a layer and of the ends, with what sharding adds to every pass.
 #[derive(Clone, Copy)]
-struct Work {
-    forward: SimTime,
-    backward: SimTime,
-    embedding: SimTime,
-    head: SimTime,
+pub(super) struct Work {
+    pub forward: SimTime,
+    pub backward: SimTime,
+    pub embedding: SimTime,
+    pub head: SimTime,
 }
 
 impl Work {
@@ -75,7 +75,12 @@ impl BoundInput<'_> {
             ScheduleKind::Gpipe => self.gpipe(&work),
             ScheduleKind::Interleaved => self.interleaved(&work),
         };
-        pipeline + self.links.gradient_norm + self.optimizer()
+        pipeline + self.after_pipeline()
+    }
+
+    /// What follows the pipeline in every plan: the norm of the gradients and the optimizer.
+    pub fn after_pipeline(&self) -> SimTime {
+        self.links.gradient_norm + self.optimizer()
     }
 
     /// No plan of the candidate is faster; the end of time where none fits.
@@ -96,7 +101,7 @@ impl BoundInput<'_> {
     /// ZeRO-2 and 3 every backward pass reduces its gradients; communication and computation run
     /// beside each other, so a pass takes at least the longer of the two. Where communication is
     /// longer, the computation of embedding and head may hide under it and counts for nothing.
-    fn work(&self, layer: &BlockTimes) -> Work {
+    pub(super) fn work(&self, layer: &BlockTimes) -> Work {
         let heads = self.blocks.heads(self.candidate.pipeline);
         let mut work = Work {
             forward: layer.forward,

@@ -4,7 +4,7 @@
 use super::costs::BlockSet;
 use super::space::Candidate;
 use crate::lower::{
-    BlockTimes, MemoryModel, StageMemory, StageModel, StageShape, StageTimes, StageWork,
+    BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageShape, StageTimes, StageWork,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub struct ColumnMaker<'a> {
     /// Recomputations allowed: none, selective, full.
     pub recomputes: [bool; 3],
     /// In-flight micro-batches by stage ([`crate::lower::Pipeline::in_flight`]).
-    pub in_flight: &'a [Vec<Vec<u64>>],
+    pub in_flight: &'a [Vec<InFlight>],
     /// Durations by recomputation, embedding and head: the stages between the ends are alike.
     pub times: RefCell<BTreeMap<TimesKey, StageTimes>>,
 }

@@ -10,6 +10,7 @@ pub mod facade;
 pub mod infeasible;
 pub mod job;
 pub mod master;
+pub mod memory_bound;
 pub mod objective;
 pub mod outcome;
 pub mod predict;

@@ -11,8 +11,9 @@ use super::bound::BoundInput;
 use super::column::{Column, ColumnMaker};
 use super::costs::{BlockSet, Costs};
 use super::master::{Answer, Entry, Master};
+use super::memory_bound::MemoryBound;
 use super::space::{Candidate, Space};
-use crate::lower::{BlockTimes, ChunkTimes, Links, Pipeline, StageModel, StageTimes};
+use crate::lower::{BlockTimes, ChunkTimes, InFlight, Links, Pipeline, StageModel, StageTimes};
 use crate::sim::pipeline::{PathRow, Run, Structure};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
@@ -27,7 +28,7 @@ pub struct PipelineShape {
     /// Dependencies of its steps.
     pub structure: Structure,
     /// In-flight micro-batches by stage.
-    pub in_flight: Vec<Vec<Vec<u64>>>,
+    pub in_flight: Vec<Vec<InFlight>>,
     /// Paths that tend to decide, to start from.
     pub rows: Vec<PathRow>,
 }
@@ -168,6 +169,12 @@ impl Solver<'_> {
                 break;
             }
             let layer = &blocks.layer[i];
+            let recomputes = self.space.pins.recomputes();
+            let in_flight = &shape.in_flight;
+            let memory_bound = MemoryBound { input: &input, layer, recomputes, in_flight };
+            if !memory_bound.may_beat(cutoff) {
+                continue;
+            }
             let instance = Instance {
                 candidate,
                 links: &links,
@@ -179,8 +186,8 @@ impl Solver<'_> {
                     stages: StageModel { shape: stage_shape, layer, prices: prices.as_ref() },
                     shape: stage_shape,
                     memory,
-                    recomputes: self.space.pins.recomputes(),
-                    in_flight: &shape.in_flight,
+                    recomputes,
+                    in_flight,
                     times: RefCell::default(),
                 },
                 layer: i,

@@ -51,7 +51,8 @@ impl SimTime {
 
     /// `self * factor`, rounded up to a whole picosecond.
     pub fn scaled(self, factor: f64) -> SimTime {
-        SimTime::from_seconds(Seconds::new(self.0 as f64 * 1e-12 * factor))
+        let picos = (self.0 as f64 * factor).ceil();
+        if picos > 0.0 { SimTime(picos as u64) } else { SimTime::ZERO }
     }
 }
 

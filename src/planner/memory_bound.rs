@@ -1,0 +1,148 @@
+//! Whether a candidate can beat a cutoff when its stages recompute what their memory forces them
+//! to: decided without columns, in microseconds.
+//!
+//! A stage with n layers, whose activations are held for a known number of micro-batches, has room
+//! for so many bytes a layer. The least recomputation that gets there is bounded from below by
+//! mixing two kinds of recomputation in fractions. With it, a path through the stage
+//! ([`super::bound`]) says how many layers the stage may have below the cutoff; when the stages
+//! together can not place all layers, nothing is below.
+
+use super::bound::BoundInput;
+use crate::lower::{BlockTimes, InFlight};
+use crate::plan::OptimizerSharding;
+use crate::spec::ScheduleKind;
+use crate::units::SimTime;
+
+/// Decides for one candidate and one sharding of its layers.
+pub struct MemoryBound<'a> {
+    /// Times, prices, memory.
+    pub input: &'a BoundInput<'a>,
+    /// The layer's sharding.
+    pub layer: &'a BlockTimes,
+    /// Recomputations allowed.
+    pub recomputes: [bool; 3],
+    /// In-flight micro-batches by stage.
+    pub in_flight: &'a [Vec<InFlight>],
+}
+
+impl MemoryBound<'_> {
+    /// Whether some plan may be faster than `cutoff`; false is a proof that none is.
+    pub fn may_beat(&self, cutoff: SimTime) -> bool {
+        let candidate = self.input.candidate;
+        let (p, layers) = (candidate.pipeline, self.input.num_layers);
+        if candidate.chunks > 1 {
+            return (0..p as usize).all(|q| self.stage_may_beat(q, layers / p, cutoff));
+        }
+        let mut placed = 0;
+        for q in 0..p as usize {
+            let (mut fitting, mut too_many) = (0, layers + 2 - p);
+            while too_many - fitting > 1 {
+                let middle = fitting + (too_many - fitting) / 2;
+                if self.stage_may_beat(q, middle, cutoff) {
+                    fitting = middle;
+                } else {
+                    too_many = middle;
+                }
+            }
+            if fitting == 0 {
+                return false;
+            }
+            placed += fitting;
+        }
+        placed >= layers
+    }
+
+    /// Whether a plan whose stage `q` has `n` layers may be faster than `cutoff`.
+    fn stage_may_beat(&self, q: usize, n: u64, cutoff: SimTime) -> bool {
+        let Some(again) = self.least_recompute(q, n) else { return false };
+        let candidate = self.input.candidate;
+        let (p, m) = (candidate.pipeline, candidate.micro_batches);
+        let work = self.input.work(self.layer);
+        let (forward, backward) = (work.forward * n, work.backward * n + again);
+        let ends = if q + 1 == p as usize { work.head } else { SimTime::ZERO };
+        let round = self.input.round(self.layer) + again;
+        let fixed = self.input.after_pipeline();
+        let path = match candidate.schedule {
+            ScheduleKind::Interleaved => {
+                let chunk = (work.forward + work.backward) * (n / candidate.chunks);
+                let before = chunk * q as u64;
+                (forward + backward + ends) * m + before
+            }
+            ScheduleKind::Gpipe => round + (forward + backward) * (m - 1),
+            ScheduleKind::OneFOneB => {
+                let stay = round + backward * (m - 1) + forward * (m + q as u64).saturating_sub(p);
+                if m > p {
+                    stay.max((round * 2) + (forward + backward) * (m - 1 - p))
+                } else {
+                    stay
+                }
+            }
+        };
+        path + fixed < cutoff
+    }
+
+    /// The least time that stage `q` with `n` layers recomputes for one micro-batch; nothing
+    /// where it fits in no way.
+    fn least_recompute(&self, q: usize, n: u64) -> Option<SimTime> {
+        let candidate = self.input.candidate;
+        let memory = &self.input.memory;
+        let room = memory.capacity.as_f64() - self.state(q, n) - memory.fixed.as_f64();
+        let transient = self.layer.transient.iter().zip(self.recomputes);
+        let transient = transient.filter(|(_, allowed)| *allowed).map(|(bytes, _)| bytes.as_f64());
+        let transient = transient.fold(f64::INFINITY, f64::min);
+        let room = room / (1.0 + memory.fragmentation) - transient;
+        let held = self.in_flight[q].iter().map(|held| held.all).max().unwrap_or(0);
+        // Chunks of n / v layers, `held` of them at once.
+        let layers_held = (held * (n / candidate.chunks)) as f64;
+        if room < 0.0 {
+            return None;
+        }
+        let each = if layers_held > 0.0 { room / layers_held } else { f64::INFINITY };
+        let share = self.least_mixture(each)?;
+        // A hair below, so that rounding never lifts the bound over the truth.
+        Some(SimTime::from_picos((share * n as f64 * (1.0 - 1e-9)) as u64))
+    }
+
+    /// Least picoseconds of recomputation for a layer that may keep `room` bytes on average.
+    fn least_mixture(&self, room: f64) -> Option<f64> {
+        let kinds = (0..3).filter(|r| self.recomputes[*r]);
+        let points: Vec<(f64, f64)> = kinds
+            .map(|r| (self.layer.saved[r].as_f64(), self.layer.recompute[r].picos() as f64))
+            .collect();
+        let mut least: Option<f64> = None;
+        for (saved, time) in &points {
+            if *saved <= room {
+                least = Some(least.map_or(*time, |best: f64| best.min(*time)));
+                continue;
+            }
+            for (less, longer) in points.iter().filter(|(less, _)| *less <= room) {
+                let share = (saved - room) / (saved - less);
+                let mixed = time + (longer - time) * share;
+                least = Some(least.map_or(mixed, |best: f64| best.min(mixed)));
+            }
+        }
+        least.map(|time| time.max(0.0))
+    }
+
+    /// Least bytes of parameters, gradients and optimizer states of a stage.
+    fn state(&self, q: usize, n: u64) -> f64 {
+        let candidate = self.input.candidate;
+        let least =
+            |blocks: &[BlockTimes]| blocks.iter().map(|block| block.parameters).min().unwrap_or(0);
+        let mut elements = n * self.layer.parameters;
+        if q == 0 {
+            elements += least(&self.input.blocks.embedding);
+        }
+        if q as u64 + 1 == candidate.pipeline {
+            elements += least(self.input.blocks.heads(candidate.pipeline));
+        }
+        let share = |bytes: u64, from: OptimizerSharding| {
+            let whole = elements as f64 * bytes as f64;
+            if candidate.sharding >= from { whole / candidate.data as f64 } else { whole }
+        };
+        let [parameter, gradient, optimizer] = self.input.memory.state;
+        share(parameter, OptimizerSharding::Zero3)
+            + share(gradient, OptimizerSharding::Zero2)
+            + share(optimizer, OptimizerSharding::Zero1)
+    }
+}
