@@ -22,14 +22,24 @@ pub struct BoundInput<'a> {
     pub num_layers: u64,
     /// Block choices.
     pub blocks: &'a BlockSet,
-    /// Transfers.
-    pub links: &'a Links,
-    /// Prices, for the optimizer step and what is sharded.
-    pub prices: &'a dyn Prices,
-    /// What the stages share.
-    pub shape: StageShape,
     /// What decides memory.
     pub memory: MemoryModel,
+    /// What follows the pipeline in every plan: the norm of the gradients and the optimizer step
+    /// of the fullest stage, which holds at least its share of the parameters.
+    pub after_pipeline: SimTime,
+    /// Transfers from the first stage to the last.
+    transfers: SimTime,
+    /// Fewest parameters of a layer, of any sharding.
+    layer_parameters: u64,
+    /// Least time to gather a layer's parameters, where every pass does so.
+    gather: SimTime,
+    /// Least time to reduce a layer's gradients.
+    reduce: SimTime,
+    /// Least time of embedding and head.
+    embedding: SimTime,
+    head: SimTime,
+    /// Least time to reduce the embedding's gradients.
+    embedding_reduce: SimTime,
 }
 
 /// Times of a layer and of the ends, with what sharding adds to every pass.
@@ -66,7 +76,68 @@ pub fn ways_bound(space: &Space, ways: Ways, rate: f64) -> SimTime {
     SimTime::from_picos((sequences * layers * rate * (1.0 - 1e-9)) as u64)
 }
 
-impl BoundInput<'_> {
+impl<'a> BoundInput<'a> {
+    /// Prices what all bounds of a candidate share.
+    pub fn new(
+        candidate: &'a Candidate,
+        num_layers: u64,
+        blocks: &'a BlockSet,
+        links: &Links,
+        prices: &dyn Prices,
+        shape: &StageShape,
+        memory: MemoryModel,
+    ) -> BoundInput<'a> {
+        let heads = blocks.heads(candidate.pipeline);
+        let layer_parameters = fewest(&blocks.layer);
+        let mut input = BoundInput {
+            candidate,
+            num_layers,
+            blocks,
+            memory,
+            after_pipeline: SimTime::ZERO,
+            transfers: links.hops.iter().take(candidate.pipeline as usize - 1).copied().sum(),
+            layer_parameters,
+            gather: SimTime::ZERO,
+            reduce: SimTime::ZERO,
+            embedding: least(&blocks.embedding, both),
+            head: least(heads, both),
+            embedding_reduce: SimTime::ZERO,
+        };
+        let stage = input.least_parameters() / candidate.pipeline;
+        let sharded = candidate.sharding != OptimizerSharding::None;
+        let share = if sharded { stage / candidate.data } else { stage };
+        input.after_pipeline = links.gradient_norm + prices.optimizer_step(share);
+        if candidate.data > 1 {
+            input.price_communication(prices, shape);
+        }
+        input
+    }
+
+    fn price_communication(&mut self, prices: &dyn Prices, shape: &StageShape) {
+        let elements = self.layer_parameters;
+        if self.candidate.sharding == OptimizerSharding::Zero3 {
+            let bytes = Bytes::new(elements) * shape.parameter_bytes;
+            self.gather = prices.collective(Collective::AllGather, bytes, Group::Data);
+        }
+        // The price of a bucket grows no faster than its size, so the rate of the largest bucket
+        // that any plan may have is the least.
+        let collective = match self.candidate.sharding {
+            OptimizerSharding::None => Collective::AllReduce,
+            _ => Collective::ReduceScatter,
+        };
+        let heads = self.blocks.heads(self.candidate.pipeline);
+        let [embedding, layer, head] =
+            [&self.blocks.embedding[..], &self.blocks.layer, heads].map(most);
+        let all = embedding + layer * self.num_layers + head;
+        let largest = (shape.bucket_elements + embedding.max(layer).max(head)).min(all).max(1);
+        let bytes = Bytes::new(largest) * shape.gradient_bytes;
+        let bucket = prices.collective(collective, bytes, Group::Data).picos() as f64;
+        let rate = bucket / largest as f64 * (1.0 - 1e-9);
+        self.reduce = SimTime::from_picos((rate * elements as f64) as u64);
+        let embedding = fewest(&self.blocks.embedding);
+        self.embedding_reduce = SimTime::from_picos((rate * embedding as f64) as u64);
+    }
+
     /// No plan of the candidate with this sharding of its layers is faster.
     pub fn layer_bound(&self, layer: &BlockTimes) -> SimTime {
         let work = self.work(layer);
@@ -75,12 +146,7 @@ impl BoundInput<'_> {
             ScheduleKind::Gpipe => self.gpipe(&work),
             ScheduleKind::Interleaved => self.interleaved(&work),
         };
-        pipeline + self.after_pipeline()
-    }
-
-    /// What follows the pipeline in every plan: the norm of the gradients and the optimizer.
-    pub fn after_pipeline(&self) -> SimTime {
-        self.links.gradient_norm + self.optimizer()
+        pipeline + self.after_pipeline
     }
 
     /// No plan of the candidate is faster; the end of time where none fits.
@@ -102,37 +168,33 @@ impl BoundInput<'_> {
     /// beside each other, so a pass takes at least the longer of the two. Where communication is
     /// longer, the computation of embedding and head may hide under it and counts for nothing.
     pub(super) fn work(&self, layer: &BlockTimes) -> Work {
-        let heads = self.blocks.heads(self.candidate.pipeline);
         let mut work = Work {
             forward: layer.forward,
             backward: layer.backward,
-            embedding: least(&self.blocks.embedding, both),
-            head: least(heads, both),
+            embedding: self.embedding,
+            head: self.head,
         };
-        let sharding = self.candidate.sharding;
-        if self.candidate.data == 1 || sharding < OptimizerSharding::Zero2 {
+        if self.candidate.data == 1 || self.candidate.sharding < OptimizerSharding::Zero2 {
             return work;
         }
-        let elements = fewest(&self.blocks.layer);
-        let gather = match sharding {
-            OptimizerSharding::Zero3 => {
-                let bytes = Bytes::new(elements) * self.shape.parameter_bytes;
-                self.prices.collective(Collective::AllGather, bytes, Group::Data)
-            }
-            _ => SimTime::ZERO,
-        };
-        // The price of a bucket grows no faster than its size, so its share for one layer is the
-        // least that reducing a layer can take.
-        let together = self.shape.bucket_elements.div_ceil(elements.max(1)).max(1);
-        let bytes = Bytes::new(elements * together) * self.shape.gradient_bytes;
-        let bucket = self.prices.collective(Collective::ReduceScatter, bytes, Group::Data);
-        let reduce = SimTime::from_picos(bucket.picos() / together);
-        if gather > work.forward || gather + reduce > work.backward {
+        let communication = self.gather + self.reduce;
+        if self.gather > work.forward || communication > work.backward {
             (work.embedding, work.head) = (SimTime::ZERO, SimTime::ZERO);
         }
-        work.forward = work.forward.max(gather);
-        work.backward = work.backward.max(gather + reduce);
+        work.forward = work.forward.max(self.gather);
+        work.backward = work.backward.max(communication);
         work
+    }
+
+    /// Least time for which the reduction of a chunk of `layers` layers outlasts its last backward
+    /// pass, which takes `backward`: gradients that are reduced once are reduced beside or after
+    /// that pass.
+    pub(super) fn least_tail(&self, layers: u64, backward: SimTime, first: bool) -> SimTime {
+        if self.candidate.data == 1 || self.candidate.sharding >= OptimizerSharding::Zero2 {
+            return SimTime::ZERO;
+        }
+        let embedding = if first { self.embedding_reduce } else { SimTime::ZERO };
+        (self.reduce * layers + embedding).saturating_sub(backward)
     }
 
     /// Whether the states of the fullest stage, which holds at least its share of the parameters,
@@ -156,19 +218,14 @@ impl BoundInput<'_> {
 
     /// Parameters of the model on one tensor rank, however its blocks are sharded.
     fn least_parameters(&self) -> u64 {
-        self.num_layers * fewest(&self.blocks.layer)
+        self.num_layers * self.layer_parameters
             + fewest(&self.blocks.embedding)
             + fewest(self.blocks.heads(self.candidate.pipeline))
     }
 
     /// All blocks once forward and backward, with the transfers of the round trip (R).
     fn round_trip(&self, work: &Work) -> SimTime {
-        work.layer() * self.num_layers + work.embedding + work.head + self.transfers() * 2
-    }
-
-    fn transfers(&self) -> SimTime {
-        let hops = self.candidate.pipeline as usize - 1;
-        self.links.hops.iter().take(hops).copied().sum()
+        work.layer() * self.num_layers + work.embedding + work.head + self.transfers * 2
     }
 
     /// Paths of 1F1B. After a first round trip, which every plan makes, a path may
@@ -209,19 +266,17 @@ impl BoundInput<'_> {
     fn interleaved(&self, work: &Work) -> SimTime {
         let Candidate { pipeline: p, chunks: v, micro_batches: m, .. } = *self.candidate;
         let chunk = work.layer() * (self.num_layers / (p * v));
+        let backward = work.backward * (self.num_layers / (p * v)) + work.embedding;
+        let tail = self.least_tail(self.num_layers / (p * v), backward, true);
         let first = (chunk * v + work.embedding) * m;
         let last =
-            (chunk * v + work.head) * m + chunk * (p - 1) + work.embedding + self.transfers() * 2;
-        first.max(last)
+            (chunk * v + work.head) * m + chunk * (p - 1) + work.embedding + self.transfers * 2;
+        first.max(last) + tail
     }
+}
 
-    /// The fullest stage holds at least its share of the parameters.
-    fn optimizer(&self) -> SimTime {
-        let Candidate { pipeline, data, sharding, .. } = *self.candidate;
-        let stage = self.least_parameters() / pipeline;
-        let sharded = sharding != OptimizerSharding::None;
-        self.prices.optimizer_step(if sharded { stage / data } else { stage })
-    }
+fn most(blocks: &[BlockTimes]) -> u64 {
+    blocks.iter().map(|block| block.parameters).max().unwrap_or(0)
 }
 
 fn fewest(blocks: &[BlockTimes]) -> u64 {

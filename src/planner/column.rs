@@ -107,6 +107,16 @@ impl<'a> ColumnMaker<'a> {
         fitting * v
     }
 
+    /// Durations of stage `q` with `layers` layers if memory were no matter, for each choice of
+    /// embedding and head: no column of the stage is faster than the fastest of them.
+    pub fn unlimited(&self, q: usize, layers: u64) -> Vec<StageTimes> {
+        let allowed = (0..3).filter(|r| self.recomputes[*r]);
+        let kind = allowed.min_by_key(|r| self.layer.recompute[*r]).unwrap_or(0);
+        let mut recompute = [0; 3];
+        recompute[kind] = layers / self.candidate.chunks;
+        self.ends(q).into_iter().map(|ends| self.stage_times(recompute, ends)).collect()
+    }
+
     /// The chunks of a stage, with no layers yet.
     fn works(&self, ends: Ends<'a>) -> Vec<StageWork<'a>> {
         let chunks = self.candidate.chunks as usize;

@@ -7,7 +7,7 @@
 //! ([`super::bound`]) says how many layers the stage may have below the cutoff; when the stages
 //! together can not place all layers, nothing is below.
 
-use super::bound::BoundInput;
+use super::bound::{BoundInput, Work};
 use crate::lower::{BlockTimes, InFlight};
 use crate::plan::OptimizerSharding;
 use crate::spec::ScheduleKind;
@@ -15,17 +15,27 @@ use crate::units::SimTime;
 
 /// Decides for one candidate and one sharding of its layers.
 pub struct MemoryBound<'a> {
-    /// Times, prices, memory.
-    pub input: &'a BoundInput<'a>,
-    /// The layer's sharding.
-    pub layer: &'a BlockTimes,
-    /// Recomputations allowed.
-    pub recomputes: [bool; 3],
-    /// In-flight micro-batches by stage.
-    pub in_flight: &'a [Vec<InFlight>],
+    input: &'a BoundInput<'a>,
+    layer: &'a BlockTimes,
+    recomputes: [bool; 3],
+    in_flight: &'a [Vec<InFlight>],
+    work: Work,
+    round: SimTime,
 }
 
-impl MemoryBound<'_> {
+impl<'a> MemoryBound<'a> {
+    /// Prepares the decision. `recomputes` says which recomputations are allowed (none,
+    /// selective, full), `in_flight` what each stage holds.
+    pub fn new(
+        input: &'a BoundInput<'a>,
+        layer: &'a BlockTimes,
+        recomputes: [bool; 3],
+        in_flight: &'a [Vec<InFlight>],
+    ) -> Self {
+        let (work, round) = (input.work(layer), input.round(layer));
+        MemoryBound { input, layer, recomputes, in_flight, work, round }
+    }
+
     /// Whether some plan may be faster than `cutoff`; false is a proof that none is.
     pub fn may_beat(&self, cutoff: SimTime) -> bool {
         let candidate = self.input.candidate;
@@ -57,28 +67,35 @@ impl MemoryBound<'_> {
         let Some(again) = self.least_recompute(q, n) else { return false };
         let candidate = self.input.candidate;
         let (p, m) = (candidate.pipeline, candidate.micro_batches);
-        let work = self.input.work(self.layer);
+        let work = &self.work;
         let (forward, backward) = (work.forward * n, work.backward * n + again);
-        let ends = if q + 1 == p as usize { work.head } else { SimTime::ZERO };
-        let round = self.input.round(self.layer) + again;
-        let fixed = self.input.after_pipeline();
+        let head = if q + 1 == p as usize { work.head } else { SimTime::ZERO };
+        let round = self.round + again;
+        // First the forwards down to the stage, then all its work, then what of its reduction
+        // outlasts the last backward pass.
+        let v = candidate.chunks;
+        let before = (work.forward * (n / v)) * q as u64;
+        let before = if v > 1 { before } else { work.forward * q as u64 };
+        let last = work.backward * (n / v) + again;
+        let last = last + head + if q == 0 { work.embedding } else { SimTime::ZERO };
+        let tail = self.input.least_tail(n / v, last, q == 0);
+        let through = before + (forward + backward + head) * m + tail;
         let path = match candidate.schedule {
             ScheduleKind::Interleaved => {
-                let chunk = (work.forward + work.backward) * (n / candidate.chunks);
-                let before = chunk * q as u64;
-                (forward + backward + ends) * m + before
+                let chunk = (work.forward + work.backward) * (n / v);
+                through.max((forward + backward + head) * m + chunk * q as u64)
             }
-            ScheduleKind::Gpipe => round + (forward + backward) * (m - 1),
+            ScheduleKind::Gpipe => through.max(round + (forward + backward) * (m - 1)),
             ScheduleKind::OneFOneB => {
                 let stay = round + backward * (m - 1) + forward * (m + q as u64).saturating_sub(p);
                 if m > p {
-                    stay.max((round * 2) + (forward + backward) * (m - 1 - p))
+                    through.max(stay).max((round * 2) + (forward + backward) * (m - 1 - p))
                 } else {
-                    stay
+                    through.max(stay)
                 }
             }
         };
-        path + fixed < cutoff
+        path + self.input.after_pipeline < cutoff
     }
 
     /// The least time that stage `q` with `n` layers recomputes for one micro-batch; nothing

@@ -180,15 +180,15 @@ impl Engine<'_> {
             let blocks = costs.blocks(tensor, micro_batch, sequence_parallel);
             let links = costs.links(&candidate);
             let prices = costs.prices(&candidate);
-            let input = BoundInput {
-                candidate: &candidate,
-                num_layers: self.solver.space.num_layers,
-                blocks: &blocks,
-                links: &links,
-                prices: prices.as_ref(),
-                shape: costs.shape(&candidate),
-                memory: costs.memory(&candidate),
-            };
+            let input = BoundInput::new(
+                &candidate,
+                self.solver.space.num_layers,
+                &blocks,
+                &links,
+                prices.as_ref(),
+                &costs.shape(&candidate),
+                costs.memory(&candidate),
+            );
             (input.bound().max(group_bound), candidate)
         };
         self.solver.space.candidates(ways).into_iter().map(bound).collect()

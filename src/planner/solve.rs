@@ -146,15 +146,15 @@ impl Solver<'_> {
         let prices = self.costs.prices(candidate);
         let stage_shape = self.costs.shape(candidate);
         let memory = self.costs.memory(candidate);
-        let input = BoundInput {
+        let input = BoundInput::new(
             candidate,
-            num_layers: self.space.num_layers,
-            blocks: &blocks,
-            links: &links,
-            prices: prices.as_ref(),
-            shape: stage_shape,
+            self.space.num_layers,
+            &blocks,
+            &links,
+            prices.as_ref(),
+            &stage_shape,
             memory,
-        };
+        );
         let mut order: Vec<(SimTime, usize)> = blocks
             .layer
             .iter()
@@ -171,7 +171,7 @@ impl Solver<'_> {
             let layer = &blocks.layer[i];
             let recomputes = self.space.pins.recomputes();
             let in_flight = &shape.in_flight;
-            let memory_bound = MemoryBound { input: &input, layer, recomputes, in_flight };
+            let memory_bound = MemoryBound::new(&input, layer, recomputes, in_flight);
             if !memory_bound.may_beat(cutoff) {
                 continue;
             }
@@ -209,12 +209,33 @@ impl Instance<'_> {
             let near = (low.saturating_sub(1).max(1), high + 1);
             self.solve_within(num_layers, near, cutoff, solved);
         }
-        let all = if self.candidate.chunks > 1 {
-            (num_layers / p, num_layers / p)
-        } else {
-            (1, num_layers + 1 - p)
-        };
+        let fixed = self.candidate.chunks > 1 || p == 1;
+        if fixed && self.least_row(num_layers / p) >= *cutoff {
+            return;
+        }
+        let all = if fixed { (num_layers / p, num_layers / p) } else { (1, num_layers + 1 - p) };
         self.solve_within(num_layers, all, cutoff, solved);
+    }
+
+    /// A bound on all plans whose stages have `layers` layers each: the largest of the typical
+    /// paths, with every stage as fast as if memory were no matter.
+    fn least_row(&self, layers: u64) -> SimTime {
+        let p = self.candidate.pipeline as usize;
+        let first = self.maker.unlimited(0, layers);
+        let between = if p > 2 { self.maker.unlimited(1, layers) } else { Vec::new() };
+        let last = self.maker.unlimited(p - 1, layers);
+        let value = |row: &PathRow| {
+            let stage = |q: usize| {
+                let times = match q {
+                    0 => &first,
+                    q if q + 1 == p => &last,
+                    _ => &between,
+                };
+                times.iter().map(|times| row.stage_value(q, times)).min().unwrap_or(SimTime::ZERO)
+            };
+            (0..p).map(stage).sum::<SimTime>() + row.link_value(self.links)
+        };
+        self.shape.rows.iter().map(value).max().unwrap_or(SimTime::ZERO)
     }
 
     fn solve_within(
