@@ -114,4 +114,8 @@ impl InstructionCost for PlacedCost<'_> {
     fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime {
         self.model.collectives.collective_time(collective, bytes, self.placement(group))
     }
+
+    fn launch(&self) -> SimTime {
+        self.model.launch_time(1)
+    }
 }

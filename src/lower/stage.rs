@@ -241,12 +241,17 @@ impl<'a> StageModel<'a> {
         self.prices.collective(collective, bytes, Group::Data)
     }
 
-    /// Durations of a stage with the given chunks.
+    /// Durations of a stage with the given chunks, which all have the same layers.
     pub fn stage(&self, chunks: &[StageWork<'a>]) -> StageTimes {
-        StageTimes {
-            chunks: chunks.iter().map(|work| self.chunk(work)).collect(),
-            optimizer: self.optimizer(chunks),
-        }
+        // Chunks without embedding or head are alike.
+        let mut plain: Option<ChunkTimes> = None;
+        let times = |work: &StageWork<'a>| {
+            if work.embedding.is_some() || work.head.is_some() {
+                return self.chunk(work);
+            }
+            *plain.get_or_insert_with(|| self.chunk(work))
+        };
+        StageTimes { chunks: chunks.iter().map(times).collect(), optimizer: self.optimizer(chunks) }
     }
 
     /// Optimizer step of a stage, with what follows backward and precedes the next iteration.

@@ -260,21 +260,34 @@ impl Job {
         if candidate.sequence_parallel { whole.div_ceil(candidate.tensor) } else { whole }
     }
 
-    /// Time of a transfer from one stage to the next. Where activations are replicated over the
-    /// tensor ranks, the stack may send each rank's share and gather on arrival (Narayanan et al.
-    /// 2021, §4.1).
-    fn hop(&self, candidate: &Candidate, from: u64, to: u64) -> SimTime {
+    /// Times of the transfers from every stage to the next, the last to the first.
+    fn hops(&self, candidate: &Candidate) -> Vec<SimTime> {
+        let p = candidate.pipeline;
+        if p == 1 {
+            return vec![SimTime::ZERO];
+        }
         let stride = candidate.tensor * candidate.data;
         let per_node = self.cluster.nodes.iter().map(|group| group.devices_per_node).min();
         let per_node = per_node.unwrap_or(1).max(1);
+        let nodes: u64 = self.cluster.nodes.iter().map(|group| group.count).sum();
         let node = |rank: u64| rank / per_node;
-        let ranks = stride.min(per_node);
-        let same_node = self.cluster.nodes.iter().map(|group| group.count).sum::<u64>() <= 1
-            || (stride <= per_node
-                && (0..stride).all(|r| node(from * stride + r) == node(to * stride + r)));
+        let same_node = |from: u64, to: u64| {
+            nodes <= 1
+                || (stride <= per_node
+                    && (0..stride).all(|r| node(from * stride + r) == node(to * stride + r)))
+        };
+        let sharing = stride.min(per_node);
+        let [inside, across] = [true, false].map(|same| self.transfer(candidate, same, sharing));
+        (0..p).map(|q| if same_node(q, (q + 1) % p) { inside } else { across }).collect()
+    }
+
+    /// Time of a transfer from one stage to the next. Where activations are replicated over the
+    /// tensor ranks, the stack may send each rank's share and gather on arrival (Narayanan et al.
+    /// 2021, §4.1).
+    fn transfer(&self, candidate: &Candidate, same_node: bool, sharing: u64) -> SimTime {
         let bytes = self.boundary_bytes(candidate);
         let send =
-            |bytes: Bytes| self.cost.collectives().point_to_point_time(bytes, same_node, ranks);
+            |bytes: Bytes| self.cost.collectives().point_to_point_time(bytes, same_node, sharing);
         let splits =
             self.stack.p2p_scatter_gather && candidate.tensor > 1 && !candidate.sequence_parallel;
         if !splits {
@@ -318,6 +331,10 @@ impl InstructionCost for StagePrices<'_> {
     fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime {
         self.placed.collective(collective, bytes, group)
     }
+
+    fn launch(&self) -> SimTime {
+        self.placed.launch()
+    }
 }
 
 impl Prices for StagePrices<'_> {
@@ -344,11 +361,7 @@ impl Costs for Job {
 
     fn links(&self, candidate: &Candidate) -> Links {
         let p = candidate.pipeline;
-        let hops = if p == 1 {
-            vec![SimTime::ZERO]
-        } else {
-            (0..p).map(|q| self.hop(candidate, q, (q + 1) % p)).collect()
-        };
+        let hops = self.hops(candidate);
         let all_reduce = |bytes: u64, size: u64, stride: u64| {
             let group = GroupPlacement::new(&self.cluster, size, stride);
             self.cost.collectives().collective_time(

@@ -49,6 +49,10 @@ impl InstructionCost for SyntheticPrices {
     fn collective(&self, _: Collective, bytes: Bytes, _: Group) -> SimTime {
         SimTime::from_picos(self.data + bytes.get() * number(self.seed, 77, 1, 4) / 4)
     }
+
+    fn launch(&self) -> SimTime {
+        SimTime::ZERO
+    }
 }
 
 impl Prices for SyntheticPrices {

@@ -53,6 +53,8 @@ pub trait InstructionCost: Sync {
     fn kernel(&self, kernel: &Kernel) -> SimTime;
     /// Time of a collective over `group`.
     fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime;
+    /// Time of the host to launch one kernel: a pass takes at least its launches.
+    fn launch(&self) -> SimTime;
 }
 
 /// What one pass (forward, backward or recomputation) of a block costs on one rank.

@@ -8,7 +8,7 @@
 
 use super::BlockOption;
 use super::pareto::{Coordinates, DIMENSIONS, Point, coordinates, joined, prune};
-use super::price::PricedBlock;
+use super::price::{Measure, PricedBlock};
 use crate::graph::{Block, Graph};
 use crate::sharding::{InstructionCost, Layout, ShardContext};
 use std::collections::BTreeMap;
@@ -61,7 +61,13 @@ pub(super) fn options_of(priced: &PricedBlock) -> Vec<BlockOption> {
     let mut options: Vec<BlockOption> =
         Elimination::new(priced).run().iter().map(|choice| priced.option(choice)).collect();
     // Coordinates of the elimination are finer than those of options.
-    prune(&mut options, option_cost);
+    prune(&mut options, |option| {
+        let mut cost = option_cost(option);
+        if !priced.launches_matter {
+            cost[8..11].fill(0);
+        }
+        cost
+    });
     options.sort_by_cached_key(|option| {
         (option.time_picos(), option_cost(option), option.strategies.clone())
     });
@@ -96,6 +102,13 @@ impl<'a> Elimination<'a> {
                 last_reader[from] = last_reader[from].max(Some(flow.to));
             }
         }
+        let coordinates = |measure: &Measure| {
+            let mut all = coordinates(measure);
+            if !block.launches_matter {
+                all[8..11].fill(0);
+            }
+            all
+        };
         let nodes = block.nodes.iter().map(|row| row.iter().map(coordinates).collect()).collect();
         let flows = block
             .flows

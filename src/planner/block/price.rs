@@ -11,7 +11,7 @@ use crate::sharding::{
     Instruction, InstructionCost, Layout, PassCost, Port, ShardContext, TensorShape, conversion,
     local_elements,
 };
-use crate::units::Bytes;
+use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
 
 /// What a part of a block costs.
@@ -67,6 +67,9 @@ pub(super) struct PricedBlock<'a> {
     pub fixed: Measure,
     /// Bytes of the block's input in the boundary layout.
     pub input: u64,
+    /// Whether the host's launches may take longer than some pass: if not, no choice is compared
+    /// by them.
+    pub launches_matter: bool,
 }
 
 struct Pricer<'a> {
@@ -135,7 +138,33 @@ impl<'a> PricedBlock<'a> {
             fixed.backward += &pricer.price(sum.as_slice());
             input += local_elements(*shape, boundary, context) * shape.element_bytes;
         }
-        Ok(PricedBlock { structure, nodes, class_of, flows, fixed, input })
+        let launches_matter = true;
+        let mut priced =
+            PricedBlock { structure, nodes, class_of, flows, fixed, input, launches_matter };
+        priced.launches_matter = priced.may_be_launch_bound(cost.launch());
+        Ok(priced)
+    }
+
+    /// Whether under some choice the host may take longer to launch a pass than the device to run
+    /// it: the least time of all choices against the most launches of all.
+    fn may_be_launch_bound(&self, launch: SimTime) -> bool {
+        let (mut forward, mut backward) = (SimTime::ZERO, self.fixed.backward.time());
+        let (mut forwards, mut backwards) = (0, self.fixed.backward.launches);
+        let tables = self.nodes.iter().map(|row| row.iter().collect::<Vec<_>>());
+        let flows = self.flows.iter().map(|table| table.iter().flatten().collect::<Vec<_>>());
+        for choices in tables.chain(flows) {
+            let least = |time: fn(&Measure) -> SimTime| {
+                choices.iter().map(|m| time(m)).min().unwrap_or_default()
+            };
+            let most = |count: fn(&Measure) -> u64| {
+                choices.iter().map(|m| count(m)).max().unwrap_or_default()
+            };
+            forward += least(|m| m.forward.time());
+            backward += least(|m| m.backward.time());
+            forwards += most(|m| m.forward.launches);
+            backwards += most(|m| m.backward.launches + m.selective.launches);
+        }
+        forward < launch * forwards || backward < launch * backwards
     }
 
     /// The option that a choice of shardings is.

@@ -240,6 +240,10 @@ pub(super) fn nvlink(ranks: u64) -> Roofline {
 }
 
 impl InstructionCost for Roofline {
+    fn launch(&self) -> SimTime {
+        SimTime::from_picos(6_000_000)
+    }
+
     fn kernel(&self, kernel: &Kernel) -> SimTime {
         let bytes = match *kernel {
             Kernel::Gemm { batch, m, n, k, operand_bytes, result_bytes, .. } => {

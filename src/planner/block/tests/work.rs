@@ -54,6 +54,10 @@ fn every_sharding_does_its_part_of_the_work() {
 
 struct Free;
 impl InstructionCost for Free {
+    fn launch(&self) -> SimTime {
+        SimTime::from_picos(6_000_000)
+    }
+
     fn kernel(&self, _: &Kernel) -> SimTime {
         SimTime::ZERO
     }
