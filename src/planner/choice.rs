@@ -1,7 +1,8 @@
 //! A plan with everything decided, and its file.
 
-use super::block::{BlockError, BlockOption, evaluate, megatron_option};
+use super::block::{BlockOption, evaluate, megatron_option};
 use super::job::Job;
+use super::plan_error::PlanError;
 use super::search::Found;
 use super::solve::Solution;
 use super::space::Candidate;
@@ -10,7 +11,6 @@ use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, 
 use crate::spec::ScheduleKind;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use thiserror::Error;
 
 /// A plan with everything decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,86 +26,6 @@ pub struct Choice {
     /// Layers of each chunk of each stage: those that recompute nothing, the attention core,
     /// everything.
     pub stages: Vec<[u64; 3]>,
-}
-
-/// Why a plan does not suit its job; says what would.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PlanError {
-    /// A number that is zero or too large.
-    #[error("`{field}` is {found}: {expected}")]
-    Number {
-        /// Where in the plan.
-        field: &'static str,
-        /// What stands there.
-        found: u64,
-        /// What may stand there.
-        expected: String,
-    },
-    /// A kind of parallelism that is not planned.
-    #[error("`{0}` of more than 1 is not planned yet")]
-    Unsupported(&'static str),
-    /// The batch does not divide.
-    #[error(
-        "a global batch of {global} is not a multiple of data {data} x micro {micro}: write a global batch of {nearest}"
-    )]
-    Batch {
-        /// B.
-        global: u64,
-        /// d.
-        data: u64,
-        /// b.
-        micro: u64,
-        /// The next multiple.
-        nearest: u64,
-    },
-    /// More devices than there are.
-    #[error("the plan uses {used} devices, cluster `{cluster}` has {there}")]
-    Devices {
-        /// What the plan uses.
-        used: u64,
-        /// What there is.
-        there: u64,
-        /// Where.
-        cluster: String,
-    },
-    /// A schedule that does not go with the pipeline.
-    #[error("schedule `interleaved-1f1b` {0}")]
-    Interleaving(String),
-    /// Something is wrong with the stages.
-    #[error("stage {stage}: {what}")]
-    Stage {
-        /// Index of the stage.
-        stage: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// Something is wrong with the list of stages.
-    #[error("{found} stages are listed, `pipeline` is {expected}")]
-    Stages {
-        /// Stages listed.
-        found: usize,
-        /// Stages there should be.
-        expected: u64,
-    },
-    /// A name that is none.
-    #[error("unknown {kind} `{found}` in `operators`: there are {known}")]
-    Unknown {
-        /// What kind of name.
-        kind: &'static str,
-        /// What stands there.
-        found: String,
-        /// What may stand there.
-        known: String,
-    },
-    /// A sharding that a block can not have.
-    #[error("block `{block}`: {error}")]
-    Block {
-        /// The block.
-        block: &'static str,
-        /// Why not.
-        error: BlockError,
-    },
 }
 
 /// Names of the blocks in a plan file.

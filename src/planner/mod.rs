@@ -1,6 +1,7 @@
 //! The search for the best plan, with its proof.
 
 pub mod block;
+pub mod block_choices;
 pub mod bound;
 pub mod certificate;
 pub mod choice;
@@ -13,6 +14,8 @@ pub mod master;
 pub mod memory_bound;
 pub mod objective;
 pub mod outcome;
+pub mod pipeline_shape;
+pub mod plan_error;
 pub mod predict;
 pub mod search;
 pub mod solve;

@@ -1,8 +1,9 @@
 //! The prediction of a decided plan: simulated time, memory, and where they go.
 
+use super::block_choices::{PassParts, block_times};
 use super::choice::Choice;
 use super::costs::Costs;
-use super::job::{Job, PassParts, block_times};
+use super::job::Job;
 use crate::lower::stage::StageWork;
 use crate::lower::{BlockTimes, ChunkTimes, Links, Pipeline, StageMemory, StageModel, StageTimes};
 use crate::sim::pipeline::{Run, Structure};

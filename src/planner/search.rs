@@ -12,7 +12,8 @@ use super::bound::{BoundInput, ways_bound};
 use super::costs::Costs;
 use super::objective::{Objective, Score};
 use super::outcome::SearchStatus;
-use super::solve::{PipelineShape, Solution, Solved, Solver};
+use super::pipeline_shape::PipelineShape;
+use super::solve::{Solution, Solved, Solver};
 use super::space::{Candidate, Space, Ways};
 use crate::lower::Pipeline;
 use crate::units::{Bytes, SimTime};
@@ -311,18 +312,6 @@ impl Search<'_, '_> {
         solved: Solved,
     ) {
         let ways = ways_of(&candidate);
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "DBG {:?} bound {:.4} cutoff {:.4} got {:?} fits {} sims {} masters {} fr",
-                candidate,
-                bound.seconds().get(),
-                cutoff.seconds().get(),
-                solved.best.as_ref().map(|b| b.time.seconds().get()),
-                solved.fits,
-                solved.simulated,
-                solved.masters
-            );
-        }
         self.found.simulated += solved.simulated;
         let proven = solved.best.as_ref().map_or(cutoff, |solution| solution.time);
         let verdict = if solved.undecided {

@@ -12,76 +12,16 @@ use super::column::{Column, ColumnMaker};
 use super::costs::{BlockSet, Costs};
 use super::master::{Answer, Entry, Master};
 use super::memory_bound::MemoryBound;
+use super::pipeline_shape::PipelineShape;
 use super::space::{Candidate, Space};
-use crate::lower::{BlockTimes, ChunkTimes, InFlight, Links, Pipeline, StageModel, StageTimes};
-use crate::sim::pipeline::{PathRow, Run, Structure};
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageShape, StageTimes};
+use crate::sim::pipeline::{PathRow, Run};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Nodes of the depth-first search for one master problem.
 const MASTER_NODES: u64 = 200_000;
-
-/// What depends on the shape of a pipeline only.
-#[derive(Debug)]
-pub struct PipelineShape {
-    /// Dependencies of its steps.
-    pub structure: Structure,
-    /// In-flight micro-batches by stage.
-    pub in_flight: Vec<Vec<InFlight>>,
-    /// Paths that tend to decide, to start from.
-    pub rows: Vec<PathRow>,
-}
-
-impl PipelineShape {
-    /// Builds both; nothing where the order of steps can not be run.
-    pub fn new(pipeline: Pipeline, blocking: bool) -> Option<PipelineShape> {
-        let structure = Structure::new(pipeline)?;
-        let in_flight = (0..pipeline.stages).map(|q| pipeline.in_flight(q)).collect();
-        let rows = typical_paths(&structure, blocking);
-        Some(PipelineShape { structure, in_flight, rows })
-    }
-}
-
-/// Critical paths of made-up durations: all stages alike, and one stage slower than the others,
-/// with transfers that matter. A path bounds every plan whatever it was found with; these spare
-/// most simulations.
-fn typical_paths(structure: &Structure, blocking: bool) -> Vec<PathRow> {
-    let p = structure.pipeline().stages as usize;
-    let stage = |scale: u64| {
-        let time = |units: u64| SimTime::from_picos(units * scale);
-        let chunk = ChunkTimes {
-            forward: time(100),
-            first_forward: time(100),
-            backward: time(200),
-            last_backward: time(200),
-            reduce_tail: time(10),
-        };
-        let chunks = vec![chunk; structure.pipeline().chunks as usize];
-        StageTimes { chunks, optimizer: SimTime::from_picos(10) }
-    };
-    let hops = if p > 1 { SimTime::from_picos(50) } else { SimTime::ZERO };
-    let links = Links {
-        hops: vec![hops; p],
-        blocking,
-        tied_reduce: SimTime::ZERO,
-        gradient_norm: SimTime::from_picos(1),
-    };
-    let mut slow: Vec<Option<usize>> = vec![None, Some(p - 1), Some(0), Some(p / 2)];
-    slow.truncate(if p == 1 { 1 } else { 4 });
-    let mut rows: Vec<PathRow> = Vec::new();
-    let mut run = Run::default();
-    for slow in slow {
-        let times: Vec<StageTimes> =
-            (0..p).map(|q| stage(if slow == Some(q) { 40 } else { 10 })).collect();
-        structure.run(&times, &links, &mut run);
-        let row = structure.critical_path(&times, &links, &run);
-        if !rows.contains(&row) {
-            rows.push(row);
-        }
-    }
-    rows
-}
 
 /// The best plan of a candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,30 +77,78 @@ struct Instance<'a> {
     round: SimTime,
 }
 
+/// What the instances of one candidate share.
+struct Priced<'a> {
+    candidate: &'a Candidate,
+    blocks: Arc<BlockSet>,
+    links: Links,
+    prices: Box<dyn Prices + 'a>,
+    shape: StageShape,
+    memory: MemoryModel,
+    recomputes: [bool; 3],
+    num_layers: u64,
+}
+
+impl<'a> Priced<'a> {
+    fn new(solver: &'a Solver<'a>, candidate: &'a Candidate) -> Priced<'a> {
+        let Candidate { tensor, micro_batch, sequence_parallel, .. } = *candidate;
+        let costs = solver.costs;
+        Priced {
+            candidate,
+            blocks: costs.blocks(tensor, micro_batch, sequence_parallel),
+            links: costs.links(candidate),
+            prices: costs.prices(candidate),
+            shape: costs.shape(candidate),
+            memory: costs.memory(candidate),
+            recomputes: solver.space.pins.recomputes(),
+            num_layers: solver.space.num_layers,
+        }
+    }
+
+    fn bounds(&self) -> BoundInput<'_> {
+        BoundInput::new(
+            self.candidate,
+            self.num_layers,
+            &self.blocks,
+            &self.links,
+            self.prices.as_ref(),
+            &self.shape,
+            self.memory,
+        )
+    }
+
+    fn instance<'b>(&'b self, layer: usize, shape: &'b PipelineShape) -> Instance<'b> {
+        let block = &self.blocks.layer[layer];
+        let stages = StageModel { shape: self.shape, layer: block, prices: self.prices.as_ref() };
+        Instance {
+            candidate: self.candidate,
+            links: &self.links,
+            shape,
+            maker: ColumnMaker {
+                candidate: self.candidate,
+                blocks: &self.blocks,
+                layer: block,
+                stages,
+                shape: self.shape,
+                memory: self.memory,
+                recomputes: self.recomputes,
+                in_flight: &shape.in_flight,
+                times: RefCell::default(),
+            },
+            layer,
+            round: self.bounds().round(block),
+        }
+    }
+}
+
 impl Solver<'_> {
     /// The best plan of `candidate` that is faster than `cutoff`.
     pub fn solve(&self, candidate: &Candidate, shape: &PipelineShape, cutoff: SimTime) -> Solved {
-        let blocks: Arc<BlockSet> =
-            self.costs.blocks(candidate.tensor, candidate.micro_batch, candidate.sequence_parallel);
-        let links = self.costs.links(candidate);
-        let prices = self.costs.prices(candidate);
-        let stage_shape = self.costs.shape(candidate);
-        let memory = self.costs.memory(candidate);
-        let input = BoundInput::new(
-            candidate,
-            self.space.num_layers,
-            &blocks,
-            &links,
-            prices.as_ref(),
-            &stage_shape,
-            memory,
-        );
-        let mut order: Vec<(SimTime, usize)> = blocks
-            .layer
-            .iter()
-            .enumerate()
-            .map(|(i, layer)| (input.layer_bound(layer), i))
-            .collect();
+        let priced = Priced::new(self, candidate);
+        let bounds = priced.bounds();
+        let layers = priced.blocks.layer.iter().enumerate();
+        let mut order: Vec<(SimTime, usize)> =
+            layers.map(|(i, layer)| (bounds.layer_bound(layer), i)).collect();
         order.sort();
         let mut solved = Solved::default();
         let mut cutoff = cutoff;
@@ -168,34 +156,40 @@ impl Solver<'_> {
             if bound >= cutoff {
                 break;
             }
-            let layer = &blocks.layer[i];
-            let recomputes = self.space.pins.recomputes();
-            let in_flight = &shape.in_flight;
-            let memory_bound = MemoryBound::new(&input, layer, recomputes, in_flight);
-            if !memory_bound.may_beat(cutoff) {
-                continue;
+            let layer = &priced.blocks.layer[i];
+            let memory = MemoryBound::new(&bounds, layer, priced.recomputes, &shape.in_flight);
+            if memory.may_beat(cutoff) {
+                let instance = priced.instance(i, shape);
+                instance.solve(self.space.num_layers, &mut cutoff, &mut solved);
             }
-            let instance = Instance {
-                candidate,
-                links: &links,
-                shape,
-                maker: ColumnMaker {
-                    candidate,
-                    blocks: &blocks,
-                    layer,
-                    stages: StageModel { shape: stage_shape, layer, prices: prices.as_ref() },
-                    shape: stage_shape,
-                    memory,
-                    recomputes,
-                    in_flight,
-                    times: RefCell::default(),
-                },
-                layer: i,
-                round: input.round(layer),
-            };
-            instance.solve(self.space.num_layers, &mut cutoff, &mut solved);
         }
         solved
+    }
+
+    /// The master problem whose optimum is the time of `solution`: the columns of its candidate
+    /// that may be part of a plan as fast, and the paths that prove it. For a second solver.
+    pub fn master_of(&self, solution: &Solution, shape: &PipelineShape) -> Option<Master> {
+        let priced = Priced::new(self, &solution.candidate);
+        let instance = priced.instance(solution.layer, shape);
+        let layers = self.space.num_layers;
+        let above = solution.time + SimTime::from_picos(1);
+        let columns = instance.columns(layers, instance.range(layers), above)?;
+        let mut rows = shape.rows.clone();
+        let mut run = Run::default();
+        loop {
+            let master = instance.master(&columns, &rows, layers);
+            let Answer::Best(chosen, value) = master.solve(above.picos(), MASTER_NODES) else {
+                return Some(master);
+            };
+            let times: Vec<StageTimes> =
+                chosen.iter().zip(&columns).map(|(k, c)| c[*k].times.clone()).collect();
+            shape.structure.run(&times, instance.links, &mut run);
+            let row = shape.structure.critical_path(&times, instance.links, &run);
+            if value >= solution.time.picos() || rows.contains(&row) {
+                return Some(master);
+            }
+            rows.push(row);
+        }
     }
 }
 
@@ -209,12 +203,21 @@ impl Instance<'_> {
             let near = (low.saturating_sub(1).max(1), high + 1);
             self.solve_within(num_layers, near, cutoff, solved);
         }
-        let fixed = self.candidate.chunks > 1 || p == 1;
-        if fixed && self.least_row(num_layers / p) >= *cutoff {
+        let range = self.range(num_layers);
+        if range.0 == range.1 && self.least_row(range.0) >= *cutoff {
             return;
         }
-        let all = if fixed { (num_layers / p, num_layers / p) } else { (1, num_layers + 1 - p) };
-        self.solve_within(num_layers, all, cutoff, solved);
+        self.solve_within(num_layers, range, cutoff, solved);
+    }
+
+    /// Numbers of layers that a stage may have: equal chunks only when interleaved.
+    fn range(&self, num_layers: u64) -> (u64, u64) {
+        let p = self.candidate.pipeline;
+        if self.candidate.chunks > 1 || p == 1 {
+            (num_layers / p, num_layers / p)
+        } else {
+            (1, num_layers + 1 - p)
+        }
     }
 
     /// A bound on all plans whose stages have `layers` layers each: the largest of the typical
