@@ -138,7 +138,7 @@ impl<'a> Staged<'a> {
         let rate = |flops: f64| flops / seconds / devices / 1e12;
         let peak = job.cost().device().peak().get() / 1e12;
         let fullest = evaluated.memory.iter().map(|m| m.total().get()).max().unwrap_or(0);
-        let (model, hardware) = (rate(model_flops), rate(self.hardware_flops()));
+        let (model, hardware) = (rate(model_flops), rate(self.hardware_flops(model_flops)));
         Prediction {
             iteration_time_s: seconds,
             iteration_time_low_s: seconds * (1.0 - INTERVAL),
@@ -202,14 +202,13 @@ impl<'a> Staged<'a> {
         (plain, again)
     }
 
-    /// Operations that all devices execute in an iteration, optimizer apart.
-    fn hardware_flops(&self) -> f64 {
-        let stages = (0..self.choice.stages.len()).map(|q| {
-            let (plain, again) = self.parts(q);
-            plain.flops + again.flops
-        });
+    /// Hardware FLOPs of an iteration: those of the model and what is recomputed (Korthikanti et
+    /// al. 2022, appendix A). Attention counts in full on both sides, so that without
+    /// recomputation HFU equals MFU.
+    fn hardware_flops(&self, model_flops: f64) -> f64 {
+        let again: f64 = (0..self.choice.stages.len()).map(|q| self.parts(q).1.flops).sum();
         let c = &self.choice.candidate;
-        stages.sum::<f64>() * (c.micro_batches * c.data * c.tensor) as f64
+        model_flops + again * (c.micro_batches * c.data * c.tensor) as f64
     }
 
     /// Where the iteration goes, by leaving parts out one after the other: transfers, then
