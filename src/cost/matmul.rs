@@ -139,7 +139,7 @@ impl MatmulModel {
             };
             arithmetic = arithmetic.min(time);
         }
-        let aligned = |side: u64| (side % 16) * (operand_bytes % 16) % 16 == 0;
+        let aligned = |side: u64| ((side % 16) * (operand_bytes % 16)).is_multiple_of(16);
         if !aligned(n) || !aligned(k) {
             arithmetic *= MISALIGNED;
         }

@@ -79,8 +79,7 @@ impl Master {
     pub fn solve(&self, cutoff: u64, limit: u64) -> Answer {
         let mut best: Option<(Vec<usize>, u64)> = None;
         let mut cutoff = cutoff;
-        loop {
-            let Some((alive, suffixes)) = self.trim(cutoff) else { break };
+        while let Some((alive, suffixes)) = self.trim(cutoff) {
             let mut dive = Dive {
                 master: self,
                 alive: &alive,

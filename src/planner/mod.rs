@@ -11,6 +11,7 @@ pub mod facade;
 pub mod infeasible;
 pub mod job;
 pub mod master;
+pub mod master_ilp;
 pub mod memory_bound;
 pub mod objective;
 pub mod outcome;

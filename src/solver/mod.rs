@@ -84,6 +84,3 @@ pub fn solve(problem: &Problem, backend: Backend, limits: &Limits) -> Result<Sol
     let raw = backend::run(problem, backend, limits)?;
     check::checked(problem, backend, raw)
 }
-
-#[cfg(test)]
-mod tests;

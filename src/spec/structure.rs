@@ -222,7 +222,7 @@ impl<'a> Checker<'a> {
             let percent = value > 1.0 && value <= 100.0;
             let help = percent.then(|| format!("write {value} % as `{}`", value / 100.0));
             self.report("yaml::share", &node.span, message, "", help);
-        } else if value < 0.0 || value > MAX_NUMBER {
+        } else if !(0.0..=MAX_NUMBER).contains(&value) {
             let wrong = if value < 0.0 { "it can not be negative" } else { "that is too large" };
             let message = format!("{name} is {value:?}: {wrong}");
             self.report("yaml::number", &node.span, message, "", None);

@@ -85,7 +85,7 @@ fn full_recomputation_rebuilds_what_it_dropped() {
 fn parameters_add_up() {
     let Dims { s, h, f, v, .. } = SMALL;
     let (graph, stack) = (model(Kind::Gpt, SMALL), stack(true, true));
-    let layer = 4 * h * h + 2 * h * f + 9 * h + f + 0;
+    let layer = 4 * h * h + 2 * h * f + 9 * h + f;
     let megatron = |block: usize, t: u64, boundary| {
         let context = context(&stack, t, 1);
         megatron_option(&graph, &graph.blocks[block], &context, boundary, &nvlink(t)).unwrap()

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Everything that decides whether a change is good: formatting, lints, tests of the bare build, and
+# the HiGHS build's solver against the pure-Rust one. Needs a Rust toolchain, a C++ compiler and,
+# for HiGHS, python3 with pip (cmake and libclang are fetched into target/build-tools).
+#
+#   scripts/test.sh          # all of it, about 25 minutes on two cores from nothing
+#   scripts/test.sh quick    # without HiGHS
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+if cargo fmt --version >/dev/null 2>&1; then
+    step "formatting"
+    cargo fmt --check
+else
+    step "formatting: rustfmt is not installed, left out"
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+    step "lints"
+    cargo clippy --quiet --all-targets -- -D warnings
+else
+    step "lints: clippy is not installed, left out"
+fi
+step "tests, bare build"
+cargo test --all-targets
+cargo test --doc
+if [ "${1:-}" != quick ]; then
+    step "tests, HiGHS beside microlp"
+    CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
+        scripts/build-highs.sh test --release --test solvers --test iopddl -- --include-ignored
+fi
