@@ -1,5 +1,6 @@
 //! The public benchmark of intra-operator parallelism (ASPLOS 2025 contest) through our own ILP
 //! builder: nodes with strategies, edges with cost matrices, memory at every time step.
+#![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
 use lmplan::solver::{AssignmentEdge, AssignmentIlp, Backend, Limits, Resource, Status};
 use serde_json::Value;

@@ -1,5 +1,6 @@
 //! Plans that others have published, under our own simulator: they are all in the space, none is
 //! better than what the search returns, and those that fill a device to the brim are refused.
+#![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;

@@ -1,18 +1,13 @@
 //! One file for each command: its arguments, and what it does with them.
 
-pub mod capacity;
 pub mod check;
 pub mod completions;
-pub mod explain;
-pub mod export;
 pub mod graph;
 pub mod list;
 pub mod man;
 pub mod schema;
 pub mod search;
 pub mod simulate;
-pub mod validate;
-pub mod verify;
 
 #[cfg(test)]
 mod tests {
@@ -64,15 +59,6 @@ mod tests {
         let args: super::simulate::SimulateArgs = parse(line).unwrap();
         assert_eq!(args.output.report_folder("m", "c"), None);
         assert!(parse::<super::check::CheckArgs>("lmplan p.yaml --format json").is_ok());
-        assert!(parse::<super::check::DiffArgs>("lmplan a.yaml b.yaml").is_ok());
         assert!(parse::<super::graph::GraphArgs>("lmplan --model m --format dot").is_ok());
-        assert!(parse::<super::explain::ExplainArgs>("lmplan p --why-not tp=4,pp=2").is_ok());
-        assert!(parse::<super::verify::VerifyArgs>("lmplan").is_ok());
-        assert!(parse::<super::verify::CalibrateArgs>("lmplan -o d.yaml --quick").is_ok());
-        assert!(parse::<super::validate::ValidateArgs>("lmplan --runs r.csv").is_ok());
-        let line = "lmplan --model m --cluster a b --tokens 1T";
-        assert_eq!(parse::<super::capacity::CapacityArgs>(line).unwrap().cluster, ["a", "b"]);
-        assert!(parse::<super::export::ExportArgs>("lmplan megatron p.yaml").is_ok());
-        assert!(parse::<super::export::ImportArgs>("lmplan hf config.json").is_ok());
     }
 }

@@ -1,0 +1,124 @@
+//! Whether a plan can be run at all.
+
+use super::{Check, Subject};
+use crate::spec::ScheduleKind;
+
+const CODE: &str = "structure";
+
+/// Counts, stages and schedule.
+pub(super) fn check(subject: &Subject<'_>, check: &mut Check) {
+    let plan = subject.plan;
+    let p = &plan.parallelism;
+    let used = [p.tensor, p.pipeline, p.data, p.context]
+        .iter()
+        .fold(1u64, |product, ways| product.saturating_mul(*ways));
+    if used == 0 || plan.batch.micro == 0 || p.virtual_stages == 0 {
+        check.error(CODE, "a number of ways or a batch is zero".to_owned());
+        return;
+    }
+    if used > subject.devices {
+        check.error(CODE, format!("{used} devices are used, {} are there", subject.devices));
+    }
+    let rows = plan.batch.micro.saturating_mul(p.data);
+    if !plan.batch.global.is_multiple_of(rows) {
+        let message = format!("global batch {} is not a multiple of {rows}", plan.batch.global);
+        check.error(CODE, message);
+    }
+    if plan.batch.global != subject.model.training.global_batch_size {
+        check.error(
+            CODE,
+            format!(
+                "the plan's global batch is {}, the job's {}",
+                plan.batch.global, subject.model.training.global_batch_size
+            ),
+        );
+    }
+    stages(subject, check);
+    schedule(subject, check, plan.batch.global / rows.max(1));
+    operators(subject, check);
+    if check.holds() {
+        check.note(
+            CODE,
+            format!("{used} of {} devices, stages, batch and schedule", subject.devices),
+        );
+    }
+}
+
+/// Stages hold all layers once, in order.
+fn stages(subject: &Subject<'_>, check: &mut Check) {
+    let plan = subject.plan;
+    if plan.stages.is_empty() {
+        return;
+    }
+    if plan.stages.len() as u64 != plan.parallelism.pipeline {
+        let (listed, wanted) = (plan.stages.len(), plan.parallelism.pipeline);
+        check.error(CODE, format!("{listed} stages are listed, `pipeline` is {wanted}"));
+    }
+    let mut expected = 0;
+    for (q, stage) in plan.stages.iter().enumerate() {
+        let ends: Vec<Option<u64>> =
+            stage.layers.split("..").map(|part| part.trim().parse().ok()).collect();
+        let [Some(first), Some(end)] = ends[..] else {
+            check.error(CODE, format!("stage {q}: `{}` is not a range", stage.layers));
+            return;
+        };
+        if first != expected || end <= first {
+            check.error(CODE, format!("stage {q}: `{}` does not follow on", stage.layers));
+            return;
+        }
+        let r = &stage.recompute;
+        let named = r.none.saturating_add(r.selective).saturating_add(r.full);
+        if named != end - first {
+            let message =
+                format!("stage {q}: recomputation names {named} of {} layers", end - first);
+            check.error(CODE, message);
+        }
+        expected = end;
+    }
+    if expected != subject.model.num_layers {
+        let all = subject.model.num_layers;
+        check.error(CODE, format!("stages end at layer {expected} of {all}"));
+    }
+}
+
+fn schedule(subject: &Subject<'_>, check: &mut Check, micro_batches: u64) {
+    let p = &subject.plan.parallelism;
+    let (stages, chunks) = (p.pipeline, p.virtual_stages);
+    match subject.plan.schedule {
+        ScheduleKind::Interleaved => {
+            if stages < 2 || chunks < 2 {
+                check.error(CODE, "interleaving needs 2 stages and 2 chunks at least".to_owned());
+            }
+            if !micro_batches.is_multiple_of(stages) {
+                let message =
+                    format!("{micro_batches} micro-batches for {stages} stages interleaved");
+                check.error(CODE, message);
+            }
+            if !subject.model.num_layers.is_multiple_of(stages.saturating_mul(chunks)) {
+                check.error(CODE, "interleaved chunks are not equal".to_owned());
+            }
+        }
+        _ if chunks > 1 => check.error(CODE, "chunks without interleaving".to_owned()),
+        _ => {}
+    }
+    if stages > subject.model.num_layers {
+        check.error(CODE, "a stage has no layer".to_owned());
+    }
+}
+
+/// Names of operators, and that what is split divides.
+fn operators(subject: &Subject<'_>, check: &mut Check) {
+    let t = subject.plan.parallelism.tensor;
+    for (block, chosen) in &subject.plan.operators {
+        for (name, strategy) in chosen {
+            let mut ops = subject.graph.dag.node_weights().filter(|op| op.name == *name);
+            if ops.next().is_none() {
+                check.error(CODE, format!("{block}: the model has no operator `{name}`"));
+            }
+            if strategy == "heads" && !subject.model.num_heads.is_multiple_of(t) {
+                let heads = subject.model.num_heads;
+                check.error(CODE, format!("{block}: {heads} heads are split {t} ways"));
+            }
+        }
+    }
+}
