@@ -50,6 +50,17 @@ fn element_bytes(kind: &OpKind, context: &ShardContext) -> u64 {
     }
 }
 
+fn check_ways(context: &ShardContext<'_>) -> Result<(), BlockError> {
+    if context.tensor == 0 || context.micro_batch == 0 {
+        let (tensor, micro_batch) = (context.tensor, context.micro_batch);
+        return Err(BlockError::Empty { tensor, micro_batch });
+    }
+    if context.context != 1 {
+        return Err(BlockError::Context(context.context));
+    }
+    Ok(())
+}
+
 impl<'a> Structure<'a> {
     pub(super) fn new(
         graph: &'a Graph,
@@ -57,13 +68,7 @@ impl<'a> Structure<'a> {
         context: &'a ShardContext<'a>,
         boundary: Layout,
     ) -> Result<Self, BlockError> {
-        if context.tensor == 0 || context.micro_batch == 0 {
-            let (tensor, micro_batch) = (context.tensor, context.micro_batch);
-            return Err(BlockError::Empty { tensor, micro_batch });
-        }
-        if context.context != 1 {
-            return Err(BlockError::Context(context.context));
-        }
+        check_ways(context)?;
         let mut structure = Structure {
             context,
             boundary,
