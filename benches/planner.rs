@@ -74,6 +74,7 @@ fn simulation(criterion: &mut Criterion) {
             tensor: 2,
             pipeline: stages,
             data: 4,
+            context: 1,
             micro_batch: 1,
             chunks,
             micro_batches,

@@ -64,8 +64,8 @@ impl Choice {
     /// What does not suit the job, the first thing found.
     pub fn of_plan(job: &Job, plan: &Plan) -> Result<Choice, PlanError> {
         let candidate = candidate_of(job, plan)?;
-        let context = job.shard_context(candidate.tensor, candidate.micro_batch);
-        let prices = job.tensor_prices(candidate.tensor);
+        let context = job.shard_context(candidate.tensor, candidate.context, candidate.micro_batch);
+        let prices = job.block_prices(candidate.tensor, candidate.context);
         let boundary = Job::boundary(candidate.sequence_parallel);
         check_blocks(plan)?;
         let option = |kind: BlockKind, name: &'static str| {
@@ -107,7 +107,7 @@ impl Choice {
                 tensor: c.tensor,
                 pipeline: c.pipeline,
                 data: c.data,
-                context: 1,
+                context: c.context,
                 expert: 1,
                 virtual_stages: c.chunks,
                 sequence_parallel: c.sequence_parallel,
@@ -141,7 +141,7 @@ impl Choice {
 /// Where the devices of a stage stand: ranks fill nodes in order.
 fn devices_of(job: &Job, candidate: &Candidate, stage: u64) -> String {
     let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node).max(1);
-    let stride = candidate.tensor * candidate.data;
+    let stride = candidate.tensor * candidate.replicas();
     let (first, end) = (stage * stride, (stage + 1) * stride);
     let (low, high) = (first / per_node, (end - 1) / per_node);
     let mut start = 0;
@@ -172,6 +172,7 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
         ("parallelism.tensor", p.tensor),
         ("parallelism.pipeline", p.pipeline),
         ("parallelism.data", p.data),
+        ("parallelism.context", p.context),
         ("parallelism.virtual_stages", p.virtual_stages),
         ("batch.micro", plan.batch.micro),
         ("batch.global", plan.batch.global),
@@ -181,9 +182,6 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
             let expected = "a number from 1 to 1,000,000,000 is expected".to_owned();
             return Err(PlanError::Number { field, found, expected });
         }
-    }
-    if p.context > 1 {
-        return Err(PlanError::Unsupported("parallelism.context"));
     }
     if p.expert > 1 {
         return Err(PlanError::Unsupported("parallelism.expert"));
@@ -202,24 +200,30 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
         let cluster = job.cluster.name.clone();
         return Err(PlanError::Devices { used, there: job.devices, cluster });
     }
+    let length = job.model.sequence_length;
+    if !length.is_multiple_of(p.context) {
+        let expected = format!("a divisor of the sequence length {length} is expected");
+        return Err(PlanError::Number { field: "parallelism.context", found: p.context, expected });
+    }
     let Some(micro_batches) = plan.num_micro_batches() else {
         let (global, data, micro) = (plan.batch.global, p.data, plan.batch.micro);
         let nearest = global.div_ceil(data * micro) * data * micro;
         return Err(PlanError::Batch { global, data, micro, nearest });
     };
     check_schedule(plan, micro_batches, layers)?;
-    if p.sequence_parallel && !job.model.sequence_length.is_multiple_of(p.tensor) {
+    if p.sequence_parallel && !(length / p.context).is_multiple_of(p.tensor) {
         let expected = format!(
-            "sequence parallelism needs a divisor of the sequence length {}",
-            job.model.sequence_length
+            "sequence parallelism needs a divisor of the {} tokens of a sequence on a rank",
+            length / p.context
         );
         return Err(PlanError::Number { field: "parallelism.tensor", found: p.tensor, expected });
     }
-    let alone = p.data == 1;
+    let alone = p.data * p.context == 1;
     Ok(Candidate {
         tensor: p.tensor,
         pipeline: p.pipeline,
         data: p.data,
+        context: p.context,
         micro_batch: plan.batch.micro,
         chunks: p.virtual_stages,
         micro_batches,

@@ -208,7 +208,7 @@ impl<'a> Staged<'a> {
     fn hardware_flops(&self, model_flops: f64) -> f64 {
         let again: f64 = (0..self.choice.stages.len()).map(|q| self.parts(q).1.flops).sum();
         let c = &self.choice.candidate;
-        model_flops + again * (c.micro_batches * c.data * c.tensor) as f64
+        model_flops + again * (c.micro_batches * c.replicas() * c.tensor) as f64
     }
 
     /// Where the iteration goes, by leaving parts out one after the other: transfers, then
@@ -241,16 +241,16 @@ impl<'a> Staged<'a> {
         let work = busy(&times[busiest]) * self.pipeline.micro_batches;
         let (plain, again) = self.parts(busiest);
         let m = self.pipeline.micro_batches;
-        let recompute = (again.compute + again.tensor_parallel) * m;
-        let tensor = plain.tensor_parallel * m;
-        let compute = work.saturating_sub(recompute + tensor);
+        let recompute = (again.compute + again.tensor_parallel + again.context_parallel) * m;
+        let (tensor, context) = (plain.tensor_parallel * m, plain.context_parallel * m);
+        let compute = work.saturating_sub(recompute + tensor + context);
         let s = |time: SimTime| time.seconds().get();
-        let parts = [p2p, data, optimizer, tensor, recompute, compute];
+        let parts = [p2p, data, optimizer, tensor, context, recompute, compute];
         let bubble = end.saturating_sub(parts.into_iter().sum());
         Breakdown {
             compute_s: s(compute),
             tensor_parallel_s: s(tensor),
-            context_parallel_s: 0.0,
+            context_parallel_s: s(context),
             expert_parallel_s: 0.0,
             pipeline_p2p_s: s(p2p),
             pipeline_bubble_s: s(bubble),

@@ -4,7 +4,7 @@ use super::BlockError;
 use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
 use crate::sharding::rules::gradient_sum;
-use crate::sharding::{Instruction, Layout, Port, ShardContext, conversion};
+use crate::sharding::{Instruction, Layout, Port, ShardContext, beside_next, conversion};
 
 /// The instructions of one rank for one micro-batch of a block.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -84,12 +84,22 @@ impl Writer<'_> {
             if structure.leaves[op] {
                 backward.extend(self.at_end(op, structure.boundary, sharding.output.gradient));
             }
-            backward.extend(sharding.backward.iter().cloned());
+            let mut conversions = Vec::new();
             for (_, flow) in structure.flows_to(op).rev() {
                 let left = structure.input(flow, k).port.gradient;
                 let wanted = self.source(flow).gradient;
-                backward.extend(conversion(op, flow.shape, left, wanted, structure.context));
+                conversions.extend(conversion(op, flow.shape, left, wanted, structure.context));
             }
+            let at = match sharding.early_conversion() {
+                Some((at, _)) => {
+                    beside_next(&mut conversions);
+                    at
+                }
+                None => sharding.backward.len(),
+            };
+            backward.extend(sharding.backward[..at].iter().cloned());
+            backward.extend(conversions);
+            backward.extend(sharding.backward[at..].iter().cloned());
         }
         for (shape, readers) in &structure.entering {
             let port = structure.boundary_port();
