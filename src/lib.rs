@@ -13,3 +13,4 @@ pub mod sim;
 pub mod solver;
 pub mod spec;
 pub mod units;
+pub mod validate;

@@ -1,7 +1,7 @@
 //! The command line's own types: what several commands share.
 
 use super::Failure;
-use super::command::{check, completions, graph, list, schema, search, simulate};
+use super::command::{check, completions, graph, list, schema, search, simulate, validate};
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
@@ -56,6 +56,9 @@ pub enum Command {
     /// Check a plan and its certificate, independently of the planner
     #[command(after_help = "Example:\n  lmplan check reports/gpt3-175b-on-a100x64")]
     Check(check::CheckArgs),
+    /// Predict measured runs and compare
+    #[command(after_help = "Example:\n  lmplan validate --runs runs.csv --format json")]
+    Validate(validate::ValidateArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),

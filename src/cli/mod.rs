@@ -46,6 +46,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Search(args) => command::search::run(args, &cli.verbosity, out),
         Command::Simulate(args) => command::simulate::run(args, &cli.verbosity, out),
         Command::Check(args) => command::check::run(args, out),
+        Command::Validate(args) => command::validate::run(args, out),
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),

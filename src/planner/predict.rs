@@ -97,9 +97,13 @@ impl<'a> Staged<'a> {
 
     /// The chunks of a stage.
     fn works(&self, q: usize) -> Vec<StageWork<'_>> {
-        let layers = self.choice.stages[q];
         let chunks = self.pipeline.chunks as usize;
-        let mut works = vec![StageWork { layers, embedding: None, head: None }; chunks];
+        let work = |chunk| StageWork {
+            layers: self.choice.chunk_layers(q, chunk),
+            embedding: None,
+            head: None,
+        };
+        let mut works: Vec<StageWork<'_>> = (0..self.pipeline.chunks).map(work).collect();
         if q == 0 {
             works[0].embedding = Some(&self.embedding);
         }
@@ -186,7 +190,8 @@ impl<'a> Staged<'a> {
         let both = |option: &super::block::BlockOption| {
             PassParts::of(&option.forward, launch).plus(PassParts::of(&option.backward, launch))
         };
-        let layers: u64 = self.choice.stages[q].iter().sum::<u64>() * v;
+        let counts: Vec<[u64; 3]> = (0..v).map(|k| self.choice.chunk_layers(q, k)).collect();
+        let layers: u64 = counts.iter().flatten().sum();
         let mut plain = both(&self.choice.layer).times(layers);
         if q == 0 {
             plain = plain.plus(both(&self.choice.embedding));
@@ -197,7 +202,7 @@ impl<'a> Staged<'a> {
         let mut again = PassParts::default();
         for r in 1..3 {
             let pass = PassParts::of(&self.choice.layer.recompute[r], launch);
-            again = again.plus(pass.times(self.choice.stages[q][r] * v));
+            again = again.plus(pass.times(counts.iter().map(|layers| layers[r]).sum()));
         }
         (plain, again)
     }

@@ -8,6 +8,7 @@ pub mod man;
 pub mod schema;
 pub mod search;
 pub mod simulate;
+pub mod validate;
 
 #[cfg(test)]
 mod tests {
