@@ -57,7 +57,10 @@ impl AttentionModel {
         constants: &KernelConstants,
     ) -> Self {
         let sms = sm_count.max(1) as f64;
-        let seconds = |efficiency: f64| sms / (peak * efficiency * constants.sustained_clock);
+        let seconds = |efficiency: f64| {
+            let above = (efficiency / constants.power_limited_rate).max(1.0);
+            sms * above.cbrt() / (peak * efficiency)
+        };
         let (forward, backward) = constants.attention_efficiency;
         AttentionModel {
             seconds_per_flop: (seconds(forward), seconds(backward)),

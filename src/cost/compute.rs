@@ -2,9 +2,9 @@
 
 use super::attention::{AttentionModel, AttentionShape};
 use super::matmul::{MatmulModel, Product};
-use crate::graph::Kernel;
-use crate::spec::{DeviceSpec, Precision};
-use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
+use crate::graph::{Kernel, PassKind};
+use crate::spec::{DeviceSpec, Precision, StackSpec};
+use crate::units::{Flops, FlopsPerSecond, Seconds, SimTime};
 
 /// What one device needs for each kernel, at one numeric recipe.
 ///
@@ -15,16 +15,23 @@ use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
 /// of at least 256 and on A100, H100, H200, B200, GB200, L40S and V100: median error of products at
 /// most 7.5 % (L40S 12 %), nine tenths within 21 % (L40S 25 %); median error of attention forward at
 /// most 4.5 % on A100, 8 % on Hopper, 11.5 % on Blackwell, 12.5 % on L40S. `tests/cost_calibration.rs`
-/// asserts these. Measured in short loops; `sustained_clock` stands between them and training.
+/// asserts these. Measured in short loops; `power_limited_rate` stands between them and training.
 #[derive(Debug, Clone)]
 pub struct DeviceModel {
     /// Products of 4-, 2- and 1-byte operands.
     matmul: [MatmulModel; 3],
     attention: AttentionModel,
     seconds_per_byte: f64,
+    /// Of passes over activations, as the software's kernels make them.
+    pass_seconds_per_byte: f64,
     kernel_latency: f64,
     peak: FlopsPerSecond,
 }
+
+/// Speed of a generation of fused attention against the next: the second does the same in half the
+/// time (Dao 2023, figures 4 to 6), the third in half to two thirds of that on the devices that it
+/// was written for (Shah et al. 2024, figures 5 and 6).
+const ATTENTION_GENERATION: f64 = 0.55;
 
 /// The recipe's own peak, or that of the nearest recipe the device has: FP8 falls back to 16 bits,
 /// 16 bits to the other 16 bits, then to 32.
@@ -60,9 +67,26 @@ impl DeviceModel {
             matmul,
             attention: AttentionModel::new(half_peak, bandwidth, device.sm_count, constants),
             seconds_per_byte: 1.0 / (bandwidth * constants.memory_efficiency),
+            pass_seconds_per_byte: 1.0 / (bandwidth * constants.memory_efficiency),
             kernel_latency: constants.kernel_latency.get(),
             peak: peak_of(device, precision),
         }
+    }
+
+    /// The model of a device as a software stack uses it: its generation of fused attention, and
+    /// what its passes over activations reach.
+    pub fn with_stack(device: &DeviceSpec, precision: Precision, stack: &StackSpec) -> Self {
+        let mut device = device.clone();
+        let kernels = &mut device.kernels;
+        let behind = kernels.attention_generation.saturating_sub(stack.flash_attention_version);
+        let slower = ATTENTION_GENERATION.powi(behind.min(2) as i32);
+        let (forward, backward) = kernels.attention_efficiency;
+        let slower = slower * stack.library_efficiency;
+        kernels.attention_efficiency = (forward * slower, backward * slower);
+        kernels.matmul_efficiency *= stack.library_efficiency;
+        let mut model = Self::new(&device, precision);
+        model.pass_seconds_per_byte /= stack.pass_efficiency;
+        model
     }
 
     /// Dense peak of the recipe, by the data sheet; what MFU and HFU divide by.
@@ -112,15 +136,17 @@ impl DeviceModel {
                 causal,
                 element_bytes,
             }),
-            Kernel::Memory { read, written, launches, pass: _ } => {
-                self.pass_seconds(read + written, launches)
+            // The latency of each launch is also the ramp, since a pass of that length reaches half
+            // of the bandwidth.
+            Kernel::Memory { read, written, launches, pass } => {
+                let bytes = (read + written).as_f64();
+                let streams = matches!(
+                    pass,
+                    PassKind::Optimizer | PassKind::GradientAccumulate | PassKind::Copy
+                );
+                let rate = if streams { self.seconds_per_byte } else { self.pass_seconds_per_byte };
+                launches as f64 * self.kernel_latency + bytes * rate
             }
         }
-    }
-
-    /// Seconds of passes over `bytes` in all: the latency of each launch is also the ramp, since
-    /// a pass of that length reaches half of the bandwidth.
-    pub(crate) fn pass_seconds(&self, bytes: Bytes, launches: u64) -> f64 {
-        launches as f64 * self.kernel_latency + bytes.as_f64() * self.seconds_per_byte
     }
 }

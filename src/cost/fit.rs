@@ -272,6 +272,6 @@ pub fn coordinate_descent(
 /// training.
 pub fn benchmark_model(device: &DeviceSpec, precision: Precision) -> DeviceModel {
     let mut device = device.clone();
-    device.kernels.sustained_clock = 1.0;
+    device.kernels.power_limited_rate = 1.0;
     DeviceModel::new(&device, precision)
 }

@@ -48,9 +48,10 @@ fn ceil(value: f64) -> f64 {
 /// Shallowest part of the k loop that is worth giving to a tile of its own.
 const SPLIT_K_DEPTH: f64 = 512.0;
 
-/// Slowdown of products whose rows do not start on 16 bytes, which tensor cores and vector loads
-/// ask for (NVIDIA, "Matrix Multiplication Background", section 3); the factor is an assumption.
-const MISALIGNED: f64 = 2.0;
+/// Slowdown of products by the alignment of their rows: below 16 bytes vector loads and tensor
+/// cores are not used in full, and 128 bytes are what they are used best with (NVIDIA, "Matrix
+/// Multiplication Background User's Guide", section 3, "Requirements to Use Tensor Cores").
+const MISALIGNED: [(u64, f64); 3] = [(16, 4.0), (32, 1.3), (64, 1.1)];
 
 /// Time of matrix products on one device at one operand width.
 ///
@@ -59,7 +60,8 @@ const MISALIGNED: f64 = 2.0;
 /// k + k₀ steps; tiles run in waves of S, a last wave partly filled costs `wave_quantisation` of
 /// what it leaves idle. The best tile counts. The product takes no less than its bytes over the
 /// memory bandwidth; near the balance of the two they add as (x⁴ + y⁴)^¼.
-/// Ignored: re-reading of operands that fall out of the cache, clocks that move with power.
+/// Above the power limit's rate the clock falls by the cube root. Ignored: re-reading of operands
+/// that fall out of the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct MatmulModel {
     /// Seconds of one step of k, tile by tile.
@@ -71,6 +73,8 @@ pub(crate) struct MatmulModel {
     seconds_per_byte: f64,
     l2_seconds_per_byte: f64,
     latency: f64,
+    /// Seconds of an operation at which the power limit is met at full clock.
+    limited_seconds_per_flop: f64,
 }
 
 /// The local shape of a product.
@@ -85,6 +89,12 @@ pub(crate) struct Product {
     pub(crate) accumulate: bool,
 }
 
+/// Slowdown of a product with rows of `bytes`.
+fn misalignment(bytes: u64) -> f64 {
+    let slower = MISALIGNED.iter().find(|(alignment, _)| !bytes.is_multiple_of(*alignment));
+    slower.map_or(1.0, |(_, factor)| *factor)
+}
+
 impl MatmulModel {
     /// A model from a matrix peak in operations per second, the memory bandwidth in bytes per
     /// second, and the device's constants.
@@ -96,7 +106,7 @@ impl MatmulModel {
         operand_bytes: f64,
     ) -> Self {
         let sms = sm_count.max(1) as f64;
-        let rate = peak * constants.matmul_efficiency * constants.sustained_clock / sms;
+        let rate = peak * constants.matmul_efficiency / sms;
         let feed = constants.l2_bandwidth.get() / sms;
         let step = TILES.map(|(a, b)| {
             let (a, b) = (a.elements(), b.elements());
@@ -110,6 +120,7 @@ impl MatmulModel {
             seconds_per_byte: 1.0 / (memory_bandwidth * constants.memory_efficiency),
             l2_seconds_per_byte: 1.0 / constants.l2_bandwidth.get(),
             latency: constants.kernel_latency.get(),
+            limited_seconds_per_flop: 1.0 / (peak * constants.power_limited_rate),
         }
     }
 
@@ -139,10 +150,11 @@ impl MatmulModel {
             };
             arithmetic = arithmetic.min(time);
         }
-        let aligned = |side: u64| ((side % 16) * (operand_bytes % 16)).is_multiple_of(16);
-        if !aligned(n) || !aligned(k) {
-            arithmetic *= MISALIGNED;
+        let limited = 2.0 * results * kf * self.limited_seconds_per_flop;
+        if arithmetic < limited {
+            arithmetic *= (limited / arithmetic).cbrt();
         }
+        arithmetic *= misalignment(n * operand_bytes).max(misalignment(k * operand_bytes));
         let operands = bf * (mf * kf + nf * kf) * operand_bytes as f64;
         let passes = if accumulate { 2.0 } else { 1.0 };
         let bytes = operands + results * result_bytes as f64 * passes;

@@ -27,7 +27,7 @@ impl CostModel {
         precision: Precision,
     ) -> Self {
         CostModel {
-            device: DeviceModel::new(device, precision),
+            device: DeviceModel::with_stack(device, precision, stack),
             collectives: CollectiveModel::new(cluster, device),
             stack: stack.clone(),
             precision,

@@ -62,6 +62,21 @@ pub struct StageShape {
     pub overlap_gather: bool,
     /// Slowdown of computation beside a collective.
     pub contention: f64,
+    /// Stages of the pipeline.
+    pub stages: u64,
+    /// Time of the host at the end of a step.
+    pub step_overhead: SimTime,
+}
+
+/// Where a chunk's parameters may be gathered before its first forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gathered {
+    /// Nowhere: it is the first of all.
+    BesideItself,
+    /// While the pipeline fills.
+    WhileFilling,
+    /// Under the forward passes of the chunk before it.
+    UnderEarlierChunk,
 }
 
 /// What one chunk of a stage is made of.
@@ -120,6 +135,10 @@ impl<'a> StageWork<'a> {
 impl<'a> StageModel<'a> {
     /// Durations of a chunk.
     pub fn chunk(&self, work: &StageWork<'a>) -> ChunkTimes {
+        self.chunk_at(work, Gathered::BesideItself)
+    }
+
+    fn chunk_at(&self, work: &StageWork<'a>, gathered: Gathered) -> ChunkTimes {
         let forward: SimTime = work.blocks(self.layer).map(|(block, _)| block.forward).sum();
         let backward: SimTime =
             work.blocks(self.layer).map(|(block, r)| block.backward + block.recompute[r]).sum();
@@ -134,15 +153,24 @@ impl<'a> StageModel<'a> {
             return plain;
         }
         match self.shape.sharding {
-            OptimizerSharding::None | OptimizerSharding::Zero1 => self.reduced_once(work, plain),
-            OptimizerSharding::Zero2 | OptimizerSharding::Zero3 => self.reduced_always(work, plain),
+            OptimizerSharding::None | OptimizerSharding::Zero1 => {
+                self.reduced_once(work, plain, gathered)
+            }
+            OptimizerSharding::Zero2 | OptimizerSharding::Zero3 => {
+                self.reduced_always(work, plain, gathered)
+            }
         }
     }
 
     /// Gradients accumulate on the rank and are reduced once, beside the last backward pass.
-    fn reduced_once(&self, work: &StageWork<'a>, plain: ChunkTimes) -> ChunkTimes {
+    fn reduced_once(
+        &self,
+        work: &StageWork<'a>,
+        plain: ChunkTimes,
+        gathered: Gathered,
+    ) -> ChunkTimes {
         let mut times = plain;
-        times.first_forward = self.first_forward(work, plain.forward);
+        times.first_forward = self.first_forward(work, plain.forward, gathered);
         let items = self.backward_items(work, SimTime::ZERO);
         if self.shape.overlap_reduce {
             let streams = streams::run(&items, self.shape.contention);
@@ -156,7 +184,12 @@ impl<'a> StageModel<'a> {
 
     /// Gradients are sharded, and so reduced for every micro-batch; under ZeRO-3 parameters are
     /// gathered for every pass as well.
-    fn reduced_always(&self, work: &StageWork<'a>, plain: ChunkTimes) -> ChunkTimes {
+    fn reduced_always(
+        &self,
+        work: &StageWork<'a>,
+        plain: ChunkTimes,
+        gathered: Gathered,
+    ) -> ChunkTimes {
         let mut times = plain;
         let gathers = self.shape.sharding == OptimizerSharding::Zero3;
         if gathers {
@@ -164,7 +197,7 @@ impl<'a> StageModel<'a> {
             times.forward = streams::run(&items, self.shape.contention).both();
             times.first_forward = times.forward;
         } else {
-            times.first_forward = self.first_forward(work, plain.forward);
+            times.first_forward = self.first_forward(work, plain.forward, gathered);
         }
         let gather = if gathers { self.gather(self.layer.parameters) } else { SimTime::ZERO };
         let streams = streams::run(&self.backward_items(work, gather), self.shape.contention);
@@ -175,11 +208,23 @@ impl<'a> StageModel<'a> {
     }
 
     /// The first forward pass, under which updated parameters arrive where the stack does so.
-    fn first_forward(&self, work: &StageWork<'a>, forward: SimTime) -> SimTime {
+    ///
+    /// All stages begin to gather when the iteration begins, chunk by chunk, so that only the
+    /// first stage's first chunk has nothing to hide it under: the others have the time in which
+    /// the pipeline fills, or the forward passes of as many micro-batches as there are stages
+    /// (Megatron-Core, `schedules.py`, `param_sync_func`).
+    fn first_forward(&self, work: &StageWork<'a>, forward: SimTime, gathered: Gathered) -> SimTime {
         if self.shape.sharding == OptimizerSharding::None || !self.shape.overlap_gather {
             return forward;
         }
-        streams::run(&self.forward_items(work), self.shape.contention).compute
+        let items = self.forward_items(work);
+        let beside = streams::run(&items, self.shape.contention).compute;
+        let hidden = match gathered {
+            Gathered::BesideItself => return beside,
+            Gathered::WhileFilling => forward,
+            Gathered::UnderEarlierChunk => forward * self.shape.stages,
+        };
+        forward + beside.saturating_sub(forward).saturating_sub(hidden)
     }
 
     fn forward_items(&self, work: &StageWork<'a>) -> Vec<Item> {
@@ -243,15 +288,23 @@ impl<'a> StageModel<'a> {
 
     /// Durations of a stage with the given chunks, which all have the same layers.
     pub fn stage(&self, chunks: &[StageWork<'a>]) -> StageTimes {
-        // Chunks without embedding or head are alike.
+        // Chunks without embedding or head are alike, the first apart.
         let mut plain: Option<ChunkTimes> = None;
-        let times = |work: &StageWork<'a>| {
-            if work.embedding.is_some() || work.head.is_some() {
-                return self.chunk(work);
+        let times = |(k, work): (usize, &StageWork<'a>)| {
+            let gathered = match (k, work.embedding) {
+                (0, Some(_)) => Gathered::BesideItself,
+                (0, None) => Gathered::WhileFilling,
+                _ => Gathered::UnderEarlierChunk,
+            };
+            if k == 0 || work.embedding.is_some() || work.head.is_some() {
+                return self.chunk_at(work, gathered);
             }
-            *plain.get_or_insert_with(|| self.chunk(work))
+            *plain.get_or_insert_with(|| self.chunk_at(work, gathered))
         };
-        StageTimes { chunks: chunks.iter().map(times).collect(), optimizer: self.optimizer(chunks) }
+        StageTimes {
+            chunks: chunks.iter().enumerate().map(times).collect(),
+            optimizer: self.optimizer(chunks),
+        }
     }
 
     /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
@@ -263,7 +316,7 @@ impl<'a> StageModel<'a> {
             .fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         let sharded = self.shape.sharding != OptimizerSharding::None;
         let share = if sharded { elements.div_ceil(self.shape.replicas) } else { elements };
-        let mut time = self.prices.optimizer_step(share);
+        let mut time = self.prices.optimizer_step(share) + self.shape.step_overhead;
         if tensor_reduced > 0 {
             let bytes = Bytes::new(tensor_reduced) * self.shape.gradient_bytes;
             time += self.prices.collective(Collective::AllReduce, bytes, Group::Tensor);

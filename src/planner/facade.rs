@@ -154,8 +154,8 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
             overlap_words(job, c)
         ),
         format!(
-            "Every device holds {:.2} of its matrix clock under load, and {:.0} % of its memory bandwidth.",
-            job.device.kernels.sustained_clock,
+            "Every device meets its power limit at {:.0} % of its matrix peak and clocks lower above, and reaches {:.0} % of its memory bandwidth.",
+            job.device.kernels.power_limited_rate * 100.0,
             job.device.kernels.memory_efficiency * 100.0
         ),
         format!(

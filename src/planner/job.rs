@@ -330,6 +330,8 @@ impl Costs for Job {
             overlap_reduce: self.stack.overlap_gradient_reduce,
             overlap_gather: self.stack.overlap_parameter_gather,
             contention: self.stack.overlap_contention,
+            stages: candidate.pipeline,
+            step_overhead: SimTime::from_seconds(self.stack.step_overhead),
         }
     }
 

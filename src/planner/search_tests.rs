@@ -105,6 +105,8 @@ impl Costs for Synthetic {
 
     fn shape(&self, candidate: &Candidate) -> StageShape {
         StageShape {
+            stages: candidate.pipeline,
+            step_overhead: SimTime::from_picos(5),
             replicas: candidate.data,
             sharding: candidate.sharding,
             parameter_bytes: 2,

@@ -5,6 +5,7 @@
 //! [`render`] makes the files in memory, [`write()`] puts them into a folder, whole or not at all;
 //! [`text()`] and [`csv()`] are what a terminal shows.
 
+mod accuracy;
 mod certificate;
 mod chart;
 mod compare;
@@ -21,6 +22,7 @@ mod text;
 mod trace;
 mod write;
 
+pub use accuracy::Accuracy;
 pub use csv::csv;
 pub use input::{Origin, ReportInput, ScalingPoint};
 pub use text::{TextOptions, text};

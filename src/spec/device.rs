@@ -112,10 +112,11 @@ impl Default for CollectiveConstants {
 pub struct KernelConstants {
     /// Share of the matrix peak that a large, well-tiled product reaches in a short benchmark.
     pub matmul_efficiency: f64,
-    /// Clock held through hours of training over the clock of the short benchmark loops that the
-    /// other constants are fitted on; multiplies all arithmetic rates, not the memory's.
+    /// Share of the matrix peak from which on the board is at its power limit at full clock. Faster
+    /// work lowers the clock: power grows with the work of a cycle and with the cube of the clock,
+    /// so that work of u > c runs at (c/u)^(1/3) of its clock. Short benchmark loops do not.
     #[serde(default = "one")]
-    pub sustained_clock: f64,
+    pub power_limited_rate: f64,
     /// Share of the memory bandwidth that a large streaming pass reaches.
     pub memory_efficiency: f64,
     /// Bandwidth at which all multiprocessors together load operand tiles from the second-level
@@ -132,6 +133,10 @@ pub struct KernelConstants {
     /// Share of the matrix peak that fused attention reaches, forward and backward, on long
     /// sequences with heads of 128.
     pub attention_efficiency: (f64, f64),
+    /// Generation of fused attention that `attention_efficiency` was measured with; earlier ones
+    /// reach less.
+    #[serde(default = "second")]
+    pub attention_generation: u64,
     /// Matrix operations that could be done in the time of the exponential and rescaling of one
     /// score; what makes heads of 64 less efficient than heads of 128.
     pub softmax_flops: f64,
@@ -146,4 +151,8 @@ pub struct KernelConstants {
 
 fn one() -> f64 {
     1.0
+}
+
+fn second() -> u64 {
+    2
 }

@@ -12,6 +12,10 @@ pub struct StackSpec {
     pub name: String,
     /// Attention as one fused kernel that keeps no score matrix (Dao et al. 2022).
     pub flash_attention: bool,
+    /// Generation of the fused attention's algorithm: 1 (Dao et al. 2022), 2 (Dao 2023), 3 (Shah et
+    /// al. 2024, and cuDNN's of that time).
+    #[serde(default = "second")]
+    pub flash_attention_version: u64,
     /// Scale, mask and softmax of unfused attention in one pass.
     pub fused_softmax: bool,
     /// Bias, dropout and residual sum in one pass.
@@ -40,6 +44,18 @@ pub struct StackSpec {
     /// Pipeline transfers are split over the tensor-parallel ranks and gathered on arrival
     /// (Narayanan et al. 2021, §4.1).
     pub p2p_scatter_gather: bool,
+    /// Share of the arithmetic rates of today's libraries that those of the stack's time reach, in
+    /// products and attention: the device files are calibrated with libraries of 2025.
+    #[serde(default = "one")]
+    pub library_efficiency: f64,
+    /// Share of the bandwidth of a streaming kernel that passes over activations reach: those that
+    /// normalise, draw random numbers or compute activations reach less than a copy.
+    #[serde(default = "one")]
+    pub pass_efficiency: f64,
+    /// Time of a step in which the host does what no kernel runs beside: batches, learning rate,
+    /// synchronisation, logging.
+    #[serde(default = "no_time")]
+    pub step_overhead: Seconds,
     /// Time of the host to launch one kernel.
     pub launch_overhead: Seconds,
     /// Kernels are replayed from a graph, without the launch floor.
@@ -57,6 +73,18 @@ pub struct StackSpec {
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+const fn second() -> u64 {
+    2
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+const fn no_time() -> Seconds {
+    Seconds::ZERO
 }
 
 /// Which tensor-parallel collectives run beside matrix products.

@@ -37,7 +37,7 @@ const SYNONYMS: &[(&str, &str)] = &[
 ];
 
 /// Endings of the names of fields that are shares of something, never none of it.
-const SHARES: [&str; 2] = ["efficiency", "sustained_clock"];
+const SHARES: [&str; 2] = ["efficiency", "power_limited_rate"];
 
 /// No field is signed, and none is larger.
 const MAX_NUMBER: f64 = 1e12;

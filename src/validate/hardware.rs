@@ -49,6 +49,10 @@ const KNOWN: [Known; 18] = [
     known(&["T4"], "t4", LinkKind::Pcie3, (1, 100.0)),
 ];
 
+/// Share of four Omni-Path interfaces that all-reduces over nodes of Jean Zay reached: 3.6 to 13.6
+/// GB/s of 50 (bigscience-workshop/bigscience, `experiments/bandwidth`).
+const OMNI_PATH_EFFICIENCY: f64 = 0.25;
+
 /// Devices of a rack that are used as one NVLink domain: 72, of which powers of two are taken.
 const RACK: u64 = 64;
 
@@ -63,6 +67,9 @@ fn device(row: &Row) -> Result<&'static Known, Skip> {
 /// A device that is not known, or no number of devices.
 pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
     let known = device(row)?;
+    if row.hardware.contains("power limited") {
+        return Err(Skip::NotGiven("power limit of the device"));
+    }
     let devices = row.gpus.ok_or(Skip::NotGiven("number of devices"))?;
     let rack = row.hardware.contains("NVL72");
     let mut network = interfaces(&row.interconnect).unwrap_or(known.network);
@@ -87,7 +94,11 @@ pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
             nics_per_node: nics,
             bandwidth_per_nic: BytesPerSecond::new(rate * 1e9 / 8.0),
             latency: Seconds::new(5e-6),
-            efficiency: crate::spec::cluster::default_efficiency(),
+            efficiency: if nics > 1 && row.interconnect.contains("Omni-Path") {
+                OMNI_PATH_EFFICIENCY
+            } else {
+                crate::spec::cluster::default_efficiency()
+            },
             topology: Topology::FatTree,
             tiers: Vec::new(),
             in_network_reduction: false,

@@ -4,7 +4,10 @@
 //! ordinary way; the result is held against what the row measured.
 
 pub mod hardware;
+pub mod interval;
+pub mod kinds;
 pub mod measured;
+pub mod memory;
 pub mod model;
 pub mod plan;
 pub mod row;
@@ -15,7 +18,7 @@ pub mod summary;
 pub mod table;
 
 pub use row::Row;
-pub use run::{Compared, compare};
+pub use run::{Compared, compare, compare_with};
 pub use skip::Skip;
 pub use summary::{Summary, summarise};
 pub use table::{TableError, read_runs};

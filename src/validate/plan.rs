@@ -100,6 +100,30 @@ fn layers(total: u64, stages: u64, chunks: u64) -> Vec<u64> {
     evenly(total, stages)
 }
 
+/// Layers of each stage with the embedding free and the head worth its products: nanotron spreads
+/// blocks by their cost (`models/llama.py`, `get_block_compute_costs`).
+fn layers_by_cost(model: &ModelSpec, stages: u64) -> Vec<u64> {
+    let h = model.hidden_size as f64;
+    let width = model.head_width() * (model.num_heads + 2 * model.kv_heads());
+    let gates = if model.activation_kind().is_gated() { 3.0 } else { 2.0 };
+    let layer = h * (width as f64 + h) + gates * h * model.ffn() as f64;
+    let head = h * model.vocab_size as f64 / layer;
+    let share = (model.num_layers as f64 + head) / stages as f64;
+    let end = |q: u64| {
+        let end = (share * (q + 1) as f64).round() as u64;
+        end.clamp(q + 1, model.num_layers - (stages - 1 - q))
+    };
+    let mut first = 0;
+    (0..stages)
+        .map(|q| {
+            let end = if q + 1 == stages { model.num_layers } else { end(q) };
+            let count = end.saturating_sub(first).max(1);
+            first = end;
+            count
+        })
+        .collect()
+}
+
 /// What layers recompute, of `count` layers: nothing, the attention core, everything.
 fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
     let words = row.recompute.as_str();
@@ -107,9 +131,14 @@ fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
     if words.starts_with("full") {
         RecomputeCounts { none: 0, selective: 0, full: count }
     } else if words.starts_with("selective") {
-        if row.notes.contains("\"layer\" option") {
-            // Every second layer (torchtitan, `selective_ac_option: 2`).
+        // torchtitan recomputes every second layer, or of every layer all but each second product;
+        // MaxText's and PAX's policies name the products that they keep.
+        let half = ["torchtitan", "MLP", "QKV"];
+        if half.iter().any(|word| row.framework.contains(word) || words.contains(word)) {
             return RecomputeCounts { none: count / 2, selective: 0, full: count - count / 2 };
+        }
+        if words.contains("DOT_ONLY") {
+            return RecomputeCounts { none: 0, selective: count, full: 0 };
         }
         // Fused attention has no core to recompute.
         if flash { none } else { RecomputeCounts { none: 0, selective: count, full: 0 } }
@@ -161,7 +190,11 @@ pub fn plans(
     for v in chunks {
         let v = if pipeline == 1 { 1 } else { v };
         let schedule = schedule(row, v, pipeline > 1)?;
-        let split = layers(model.num_layers, pipeline, v);
+        let split = if row.framework == "nanotron" && pipeline <= model.num_layers {
+            layers_by_cost(model, pipeline)
+        } else {
+            layers(model.num_layers, pipeline, v)
+        };
         for &b in &micro {
             let mut next = 0;
             let stages = split.iter().map(|count| {

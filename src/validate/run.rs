@@ -1,5 +1,7 @@
 //! Rows predicted and compared.
 
+use super::kinds::{Kinds, kinds};
+use super::memory::PeakMemory;
 use super::row::Row;
 use super::skip::Skip;
 use super::{hardware, measured, model, plan, stack};
@@ -7,6 +9,7 @@ use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::sim::{Breakdown, Prediction};
+use crate::spec::{Cluster, ClusterSpec, DeviceSpec, StackSpec};
 use rayon::prelude::*;
 
 /// A row with its prediction.
@@ -27,8 +30,12 @@ pub struct Predicted {
     pub seconds: f64,
     /// Where they go.
     pub breakdown: Breakdown,
+    /// What the computation consists of.
+    pub kinds: Kinds,
     /// Memory by stage, and rates.
     pub prediction: Prediction,
+    /// Peak of the fullest rank, as tools that measure it count.
+    pub peak: PeakMemory,
     /// Whether the plan fits the device's memory under the model.
     pub fits: bool,
     /// The plan in short, such as `t8 p8 d1 c1 v3 b1`.
@@ -47,12 +54,20 @@ impl Compared {
     }
 }
 
+/// Changes of constants, for fitting them.
+pub type Adjust<'a> = &'a (dyn Fn(&mut DeviceSpec, &mut ClusterSpec, &mut StackSpec) + Sync);
+
 /// Predicts all rows, on all cores, in order.
 pub fn compare(rows: Vec<Row>) -> Vec<Compared> {
-    rows.into_par_iter().map(one).collect()
+    compare_with(rows, &|_, _, _| {})
 }
 
-fn one(row: Row) -> Compared {
+/// Predicts all rows with the constants of their devices, networks and stacks changed.
+pub fn compare_with(rows: Vec<Row>, adjust: Adjust<'_>) -> Vec<Compared> {
+    rows.into_par_iter().map(|row| one(row, adjust)).collect()
+}
+
+fn one(row: Row, adjust: Adjust<'_>) -> Compared {
     let batch = plan::ways(&row).and_then(|ways| plan::global_batch(&row, ways));
     let measured_s = match &batch {
         Ok((batch, _)) => measured::iteration_seconds(&row, *batch),
@@ -60,20 +75,24 @@ fn one(row: Row) -> Compared {
     };
     let outcome = match measured_s {
         None => Err(Skip::NotMeasured),
-        Some(_) => predicted(&row),
+        Some(_) => predicted(&row, adjust),
     };
     Compared { row, measured_s, outcome }
 }
 
-fn predicted(row: &Row) -> Result<Predicted, Skip> {
+pub(super) fn predicted(row: &Row, adjust: Adjust<'_>) -> Result<Predicted, Skip> {
     if row.mentions("lora ") || row.id.ends_with("-lora") {
         return Err(Skip::Adapters);
     }
     let ways = plan::ways(row)?;
     let (batch, batch_assumed) = plan::global_batch(row, ways)?;
     let model = model::model(row, batch)?;
-    let stack = stack::stack(row)?;
-    let cluster = hardware::cluster(row)?;
+    let mut stack = stack::stack(row)?;
+    let mut cluster = hardware::cluster(row)?;
+    let Cluster { spec, groups } = &mut cluster;
+    for group in groups {
+        adjust(&mut group.device, spec, &mut stack);
+    }
     let flash = stack.flash_attention;
     let (plans, mut assumed) = plan::plans(row, &model, ways, flash)?;
     if batch_assumed {
@@ -97,10 +116,13 @@ fn predicted(row: &Row) -> Result<Predicted, Skip> {
         };
         let p = &plan.parallelism;
         let fits = found.overflow.is_none();
+        let peak = PeakMemory::of(&job, &choice, &found.prediction);
         let new = Predicted {
             seconds: found.prediction.iteration_time_s,
             breakdown: found.prediction.breakdown,
+            kinds: kinds(&job, &choice),
             prediction: found.prediction,
+            peak,
             fits,
             plan: format!(
                 "t{} p{} d{} c{} v{} b{}",

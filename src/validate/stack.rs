@@ -6,7 +6,7 @@ use crate::spec::{StackSpec, TensorOverlap, load_stack};
 use std::path::Path;
 
 /// Framework by a word of its name, and the stack that describes it. The first that fits counts.
-const FRAMEWORKS: [(&str, &str); 24] = [
+const FRAMEWORKS: [(&str, &str); 25] = [
     ("composer", "llm-foundry"),
     ("torchtitan", "torchtitan"),
     ("nanotron", "nanotron"),
@@ -22,6 +22,7 @@ const FRAMEWORKS: [(&str, &str); 24] = [
     ("te 2.", "megatron-core"),
     ("megatron-core", "megatron-core"),
     ("zero bubble", "zero-bubble"),
+    ("megatron-lm 2020", "megatron-2020"),
     ("megatron-lm", "megatron-2021"),
     ("pytorch ngc", "torch-ddp"),
     ("paddle", "paddle"),
@@ -56,6 +57,13 @@ pub fn stack(row: &Row) -> Result<StackSpec, Skip> {
         stack.flash_attention = false;
     } else if row.flash_attention.starts_with('y') || row.flash_attention.starts_with("FA") {
         stack.flash_attention = true;
+    }
+    if row.framework.starts_with("PAX/praxis") && row.flash_attention == "unknown" {
+        // XLA of that time had no fused attention.
+        stack.flash_attention = false;
+    }
+    if let Some(version) = row.flash_attention.strip_prefix("FA") {
+        stack.flash_attention_version = version.parse().unwrap_or(stack.flash_attention_version);
     }
     if row.mentions("no grad-reduce/param-gather overlap") {
         stack.overlap_gradient_reduce = false;

@@ -2,11 +2,12 @@
 
 use crate::cli::Failure;
 use crate::cli::args::Format;
-use crate::validate::{self, Compared, Summary, summarise};
+use crate::report::{self, Accuracy};
+use crate::validate::memory::compare_memory;
+use crate::validate::{self, Compared, Row};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `validate`.
 #[derive(Debug, Clone, Args)]
@@ -14,6 +15,12 @@ pub struct ValidateArgs {
     /// Measured runs; those that come with lmplan where left out
     #[arg(long, value_name = "FILE.csv")]
     pub runs: Option<PathBuf>,
+    /// Measured peak memory; that which comes with lmplan where both are left out
+    #[arg(long, value_name = "FILE.csv")]
+    pub memory: Option<PathBuf>,
+    /// Folder for the comparison's files
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
     /// How to print the comparison
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -24,23 +31,45 @@ pub struct ValidateArgs {
 /// # Errors
 /// A table that can not be read.
 pub fn run(args: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (name, text) = match &args.runs {
-        None => ("training.csv".to_owned(), validate::TRAINING.to_owned()),
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::BadInput(format!("`{name}`: {error}")))?;
-            (name, text)
-        }
+    let own = args.runs.is_none() && args.memory.is_none();
+    let none = Vec::new;
+    let runs = match &args.runs {
+        Some(path) => table(path)?,
+        None if own => read("training.csv", validate::TRAINING)?,
+        None => none(),
     };
-    let rows =
-        validate::read_runs(&name, &text).map_err(|error| Failure::BadInput(error.to_string()))?;
-    let compared = validate::compare(rows);
+    let memory = match &args.memory {
+        Some(path) => table(path)?,
+        None if own => read("memory.csv", validate::MEMORY)?,
+        None => none(),
+    };
+    let (runs, memory) = (validate::compare(runs), compare_memory(memory));
+    let accuracy = Accuracy { runs: &runs, memory: &memory };
     match args.format {
-        Format::Csv => csv(&compared, out)?,
-        _ => text_table(&compared, out)?,
+        Format::Csv => csv(&runs, out)?,
+        Format::Json => writeln!(out, "{:#}", accuracy.json())?,
+        Format::Markdown => write!(out, "{}", accuracy.markdown())?,
+        Format::Text => text(&accuracy, out)?,
+    }
+    if let Some(folder) = &args.output {
+        let files = accuracy
+            .files()
+            .map_err(|error| Failure::Output(std::io::Error::other(error.to_string())))?;
+        report::write(folder, &files)
+            .map_err(|error| Failure::Output(std::io::Error::other(error.to_string())))?;
     }
     Ok(())
+}
+
+fn table(path: &Path) -> Result<Vec<Row>, Failure> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::BadInput(format!("`{name}`: {error}")))?;
+    read(&name, &text)
+}
+
+fn read(name: &str, text: &str) -> Result<Vec<Row>, Failure> {
+    validate::read_runs(name, text).map_err(|error| Failure::BadInput(error.to_string()))
 }
 
 fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
@@ -48,7 +77,8 @@ fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
         out,
         "id,source,framework,hardware,confidence,arch,plan,measured_s,predicted_s,error,compute_s,\
          recompute_s,tensor_parallel_s,context_parallel_s,pipeline_p2p_s,pipeline_bubble_s,\
-         data_parallel_s,optimizer_s,peak_memory_gib,fits,skipped"
+         data_parallel_s,optimizer_s,linear_s,attention_s,scores_s,passes_s,loss_s,launches,\
+         peak_memory_gib,fits,skipped"
     )?;
     for row in rows {
         let r = &row.row;
@@ -66,10 +96,10 @@ fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
         let measured = row.measured_s.map_or(String::new(), |s| format!("{s:.6}"));
         match &row.outcome {
             Ok(p) => {
-                let b = &p.breakdown;
+                let (b, k) = (&p.breakdown, &p.kinds);
                 writeln!(
                     out,
-                    "{},{measured},{:.6},{:.4},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.2},{},",
+                    "{},{measured},{:.6},{:.4},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.0},{:.2},{},",
                     p.plan,
                     p.seconds,
                     row.error().unwrap_or(0.0),
@@ -81,39 +111,43 @@ fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
                     b.pipeline_bubble_s,
                     b.data_parallel_s,
                     b.optimizer_s,
+                    k.linear,
+                    k.attention,
+                    k.scores,
+                    k.passes,
+                    k.loss,
+                    k.launches,
                     p.prediction.peak_memory_bytes as f64 / 1_073_741_824.0,
                     p.fits
                 )?;
             }
             Err(skip) => {
-                writeln!(out, ",{measured},,,,,,,,,,,,,{}", quoted(&skip.to_string()))?;
+                writeln!(out, ",{measured},,,,,,,,,,,,,,,,,,,{}", quoted(&skip.to_string()))?;
             }
         }
     }
     Ok(())
 }
 
-fn text_table(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
-    let mut by_source: BTreeMap<&str, Vec<&Compared>> = BTreeMap::new();
-    for row in rows {
-        by_source.entry(&row.row.source).or_default().push(row);
-    }
-    let line = |out: &mut dyn Write, name: &str, s: &Summary| {
-        writeln!(
-            out,
-            "{:4} {:4} {:6.1} {:6.1} {:6.1} {:+6.1}  {name}",
-            s.rows,
-            s.skipped,
-            s.median_abs_error * 100.0,
-            s.mean_abs_error * 100.0,
-            s.p90_abs_error * 100.0,
-            s.bias * 100.0
-        )
-    };
-    writeln!(out, "rows skip median   mean    p90   bias  source (errors in %)")?;
-    line(out, "all", &summarise(rows))?;
-    for (source, rows) in by_source {
-        line(out, source, &summarise(rows))?;
+/// Markdown tables are read as they are; the terminal gets them without the bars' clutter.
+fn text(accuracy: &Accuracy<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    for line in accuracy.markdown().lines() {
+        if line.starts_with("|---") {
+            continue;
+        }
+        match line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) {
+            None => writeln!(out, "{}", line.trim_start_matches(['#', ' ']))?,
+            Some(row) => {
+                let mut cells: Vec<&str> = row.split(" | ").collect();
+                let name = cells.remove(0);
+                let name: String = name.chars().take(52).collect();
+                write!(out, "  {name:52}")?;
+                for cell in cells {
+                    write!(out, " {cell:>8}")?;
+                }
+                writeln!(out)?;
+            }
+        }
     }
     Ok(())
 }

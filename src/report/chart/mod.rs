@@ -12,6 +12,7 @@ mod phases;
 mod pipeline;
 mod rows;
 mod scaling;
+pub(super) mod scatter;
 
 pub(super) use canvas::Drawing;
 pub(super) use palette::style_sheet;

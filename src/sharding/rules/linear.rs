@@ -11,6 +11,9 @@ use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext}
 use crate::spec::TensorOverlap;
 use crate::units::Bytes;
 
+/// What the local part of a vocabulary is padded to.
+const PADDED: u64 = 128;
+
 struct Linear<'a> {
     site: &'a Site<'a>,
     context: &'a ShardContext<'a>,
@@ -87,15 +90,27 @@ impl Linear<'_> {
         }
     }
 
+    /// Columns of the product: those of logits are padded, as Megatron-LM pads its vocabulary
+    /// (`--make-vocab-size-divisible-by`, 128), so that rows are aligned.
+    fn columns(&self, local: &Local) -> u64 {
+        let logits = matches!(self.site.consumer, Some(OpKind::CrossEntropy { .. }));
+        if logits && local.output > PADDED {
+            local.output.next_multiple_of(PADDED)
+        } else {
+            local.output
+        }
+    }
+
     fn gemm(&self, pass: GemmPass, local: &Local) -> Instruction {
+        let output = self.columns(local);
         let element = self.context.element_bytes();
         let fused = self.context.stack.fused_gradient_accumulation;
         let ((m, n, k), result_bytes, accumulate) = match pass {
-            GemmPass::Forward => ((local.rows, local.output, local.input), element, false),
-            GemmPass::InputGradient => ((local.rows, local.input, local.output), element, false),
+            GemmPass::Forward => ((local.rows, output, local.input), element, false),
+            GemmPass::InputGradient => ((local.rows, local.input, output), element, false),
             GemmPass::WeightGradient => {
                 let bytes = if fused { self.context.stack.gradient_bytes } else { element };
-                ((local.input, local.output, local.rows), bytes, fused)
+                ((local.input, output, local.rows), bytes, fused)
             }
         };
         let operand_bytes = if self.narrow() { 1 } else { element };

@@ -1,0 +1,87 @@
+//! Peak memory as tools count it, and measured peaks compared.
+
+use super::row::Row;
+use super::run::predicted;
+use super::skip::Skip;
+use crate::planner::choice::Choice;
+use crate::planner::costs::Costs;
+use crate::planner::job::Job;
+use crate::sim::Prediction;
+use rayon::prelude::*;
+
+/// Bytes of the fullest rank, by what counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeakMemory {
+    /// What the allocator handed out (`torch.cuda.max_memory_allocated`).
+    pub allocated: u64,
+    /// What it reserved for that (`max_memory_reserved`).
+    pub reserved: u64,
+    /// What the device has given away, runtime and communicators included (`nvidia-smi`).
+    pub device: u64,
+}
+
+impl PeakMemory {
+    /// The peak of a predicted plan.
+    pub fn of(job: &Job, choice: &Choice, prediction: &Prediction) -> PeakMemory {
+        let memory = job.memory(&choice.candidate);
+        let stage = prediction.stages.iter().max_by_key(|stage| stage.peak_memory_bytes);
+        let Some(stage) = stage else { return PeakMemory::default() };
+        let device = stage.peak_memory_bytes;
+        let reserved = device.saturating_sub(memory.fixed.get());
+        // `other` holds the fixed part, two transfers, the working memory w and what is lost of it
+        // and of the activations a: f (a + w).
+        let kept = memory.fixed.get() + 2 * memory.transfer.get();
+        let rest = stage.other_bytes.saturating_sub(kept) as f64;
+        let activations = stage.activations_bytes as f64;
+        let f = memory.fragmentation;
+        let working = ((rest - f * activations) / (1.0 + f)).max(0.0);
+        let lost = (f * (activations + working)) as u64;
+        PeakMemory { allocated: reserved.saturating_sub(lost), reserved, device }
+    }
+
+    /// What a measurement of this kind counts.
+    pub fn counted_as(&self, kind: &str) -> u64 {
+        let kind = kind.to_lowercase();
+        if kind.contains("smi") {
+            self.device
+        } else if kind.contains("reserved") {
+            self.reserved
+        } else {
+            self.allocated
+        }
+    }
+}
+
+/// A measured peak with its prediction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComparedMemory {
+    /// The row.
+    pub row: Row,
+    /// Bytes measured.
+    pub measured: f64,
+    /// Bytes predicted of that kind, and whether the plan is said to fit.
+    pub outcome: Result<(u64, bool), Skip>,
+}
+
+impl ComparedMemory {
+    /// Predicted over measured, less one.
+    pub fn error(&self) -> Option<f64> {
+        let (bytes, _) = self.outcome.as_ref().ok()?;
+        (self.measured > 0.0).then(|| *bytes as f64 / self.measured - 1.0)
+    }
+}
+
+/// Predicts the peak of every row that has one.
+pub fn compare_memory(rows: Vec<Row>) -> Vec<ComparedMemory> {
+    let one = |row: Row| {
+        let measured = row.peak_mem_gib.unwrap_or(0.0) * f64::from(1u32 << 30);
+        let outcome = if measured > 0.0 {
+            predicted(&row, &|_, _, _| {})
+                .map(|found| (found.peak.counted_as(&row.mem_kind), found.fits))
+        } else {
+            Err(Skip::NotMeasured)
+        };
+        ComparedMemory { row, measured, outcome }
+    };
+    rows.into_par_iter().map(one).collect()
+}
