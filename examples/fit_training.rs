@@ -124,6 +124,9 @@ fn residuals(rows: &[Compared]) -> Vec<Option<f64>> {
     rows.iter().map(|row| row.error().map(|error| (1.0 + error).ln())).collect()
 }
 
+/// Residual from which on a row pulls no harder: about the repeatability of such measurements.
+const HUBER: f64 = 0.05;
+
 /// Keeps shares at most one.
 fn limit(values: &mut [f64]) {
     for (value, (_, what, ..)) in values.iter_mut().zip(&PARAMETERS) {
@@ -161,7 +164,7 @@ fn step(jacobian: &[Vec<f64>], rest: &[f64], weights: &[f64], at: &[f64]) -> Vec
     let mut a = vec![vec![0.0; n]; n];
     let mut b = vec![0.0; n];
     for ((row, r), w) in jacobian.iter().zip(rest).zip(weights) {
-        let huber = w * (0.12 / r.abs().max(0.12));
+        let huber = w * (HUBER / r.abs().max(HUBER));
         for i in 0..n {
             for j in 0..n {
                 a[i][j] += huber * row[i] * row[j];
@@ -236,7 +239,7 @@ fn main() {
             let all = residuals(rows);
             let each = rows.iter().zip(&all).map(|(row, r)| {
                 let r = r.unwrap_or(0.0).abs();
-                weight(row) * if r < 0.12 { r * r } else { 0.12 * (2.0 * r - 0.12) }
+                weight(row) * if r < HUBER { r * r } else { HUBER * (2.0 * r - HUBER) }
             });
             each.sum()
         };

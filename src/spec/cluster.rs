@@ -103,7 +103,7 @@ pub struct NetworkSpec {
 /// GB/s in stas00/ml-engineering (`network/benchmarks`), which does not name the fabric; taken here
 /// for one of 8 x 100 Gbit/s.
 pub(crate) fn default_efficiency() -> f64 {
-    0.735
+    0.790
 }
 
 /// Shape of the network.
