@@ -1,0 +1,259 @@
+// A C interface to c10d, allocator statistics and events. Every entry catches what libtorch throws
+// and answers null or -1; `lmplan_error` says why.
+#define USE_C10D_GLOO 1
+#include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <torch/csrc/distributed/c10d/FileStore.hpp>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <dlfcn.h>
+#include <atomic>
+#include <chrono>
+#include <string>
+
+namespace {
+
+thread_local std::string last_error;
+
+using StorePtr = c10::intrusive_ptr<c10d::Store>;
+using GroupPtr = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
+using WorkPtr = c10::intrusive_ptr<c10d::Work>;
+
+template <typename F>
+int guard(F f) {
+  try {
+    f();
+    return 0;
+  } catch (const c10::Error& e) {
+    last_error = e.what_without_backtrace();
+  } catch (const std::exception& e) {
+    last_error = e.what();
+  } catch (...) {
+    last_error = "unknown error";
+  }
+  return -1;
+}
+
+template <typename T, typename F>
+T* make(F f) {
+  T* made = nullptr;
+  guard([&] { made = new T(f()); });
+  return made;
+}
+
+at::Tensor& tensor(void* pointer) {
+  return *static_cast<at::Tensor*>(pointer);
+}
+
+void finish(const WorkPtr& work) {
+  if (work && !work->wait()) {
+    throw std::runtime_error("the collective did not complete");
+  }
+}
+
+// Counts what the CPU allocator hands out: the allocator of libtorch keeps no statistics there.
+class CountingAllocator final : public c10::Allocator {
+ public:
+  explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
+
+  c10::DataPtr allocate(size_t size) override {
+    c10::DataPtr data = inner_->allocate(size);
+    int64_t now = (current += static_cast<int64_t>(size));
+    int64_t most = peak.load();
+    while (now > most && !peak.compare_exchange_weak(most, now)) {
+    }
+    void* address = data.get();
+    auto* held = new Held{std::move(data), size};
+    return {address, held, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
+  }
+
+  void copy_data(void* target, const void* source, std::size_t count) const override {
+    default_copy_data(target, source, count);
+  }
+
+  static std::atomic<int64_t> current;
+  static std::atomic<int64_t> peak;
+
+ private:
+  struct Held {
+    c10::DataPtr data;
+    size_t size;
+  };
+
+  static void release(void* context) {
+    auto* held = static_cast<Held*>(context);
+    current -= static_cast<int64_t>(held->size);
+    delete held;
+  }
+
+  c10::Allocator* inner_;
+};
+
+std::atomic<int64_t> CountingAllocator::current{0};
+std::atomic<int64_t> CountingAllocator::peak{0};
+
+} // namespace
+
+extern "C" {
+
+const char* lmplan_error() {
+  return last_error.c_str();
+}
+
+void* lmplan_store_tcp(const char* host, uint16_t port, int server, int64_t timeout_ms) {
+  return make<StorePtr>([&] {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = server != 0;
+    options.waitWorkers = false;
+    options.timeout = std::chrono::milliseconds(timeout_ms);
+    return StorePtr(c10::make_intrusive<c10d::TCPStore>(std::string(host), options));
+  });
+}
+
+int lmplan_store_port(void* store) {
+  auto* tcp = dynamic_cast<c10d::TCPStore*>(static_cast<StorePtr*>(store)->get());
+  return tcp == nullptr ? -1 : tcp->getPort();
+}
+
+void* lmplan_store_file(const char* path, int ranks, int64_t timeout_ms) {
+  return make<StorePtr>([&] {
+    StorePtr store(c10::make_intrusive<c10d::FileStore>(std::string(path), ranks));
+    store->setTimeout(std::chrono::milliseconds(timeout_ms));
+    return store;
+  });
+}
+
+void lmplan_store_free(void* store) {
+  delete static_cast<StorePtr*>(store);
+}
+
+void* lmplan_group(void* store, const char* name, int rank, int size, const char* address,
+                   int64_t timeout_ms) {
+  return make<GroupPtr>([&] {
+    StorePtr prefixed(
+        c10::make_intrusive<c10d::PrefixStore>(std::string(name), *static_cast<StorePtr*>(store)));
+    auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(timeout_ms));
+    std::string host(address);
+    options->devices.push_back(
+        host.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
+                     : c10d::ProcessGroupGloo::createDeviceForHostname(host));
+    options->threads = 1;
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, options);
+  });
+}
+
+void lmplan_group_free(void* group) {
+  guard([&] { delete static_cast<GroupPtr*>(group); });
+}
+
+int lmplan_all_reduce(void* group, void* data, int maximum) {
+  return guard([&] {
+    std::vector<at::Tensor> tensors{tensor(data)};
+    c10d::AllreduceOptions options;
+    options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
+    finish((*static_cast<GroupPtr*>(group))->allreduce(tensors, options));
+  });
+}
+
+int lmplan_all_gather(void* group, void* output, void* input) {
+  return guard([&] {
+    auto& process_group = *static_cast<GroupPtr*>(group);
+    std::vector<std::vector<at::Tensor>> outputs{tensor(output).chunk(process_group->getSize())};
+    std::vector<at::Tensor> inputs{tensor(input)};
+    finish(process_group->allgather(outputs, inputs));
+  });
+}
+
+int lmplan_reduce_scatter(void* group, void* output, void* input) {
+  return guard([&] {
+    finish((*static_cast<GroupPtr*>(group))->_reduce_scatter_base(tensor(output), tensor(input)));
+  });
+}
+
+int lmplan_all_to_all(void* group, void* output, void* input) {
+  return guard([&] {
+    std::vector<int64_t> even;
+    finish((*static_cast<GroupPtr*>(group))
+               ->alltoall_base(tensor(output), tensor(input), even, even));
+  });
+}
+
+int lmplan_broadcast(void* group, void* data, int root) {
+  return guard([&] {
+    std::vector<at::Tensor> tensors{tensor(data)};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    finish((*static_cast<GroupPtr*>(group))->broadcast(tensors, options));
+  });
+}
+
+int lmplan_barrier(void* group) {
+  return guard([&] { finish((*static_cast<GroupPtr*>(group))->barrier()); });
+}
+
+void* lmplan_send(void* group, void* data, int to, int tag) {
+  return make<WorkPtr>([&] {
+    std::vector<at::Tensor> tensors{tensor(data)};
+    return (*static_cast<GroupPtr*>(group))->send(tensors, to, tag);
+  });
+}
+
+int lmplan_receive(void* group, void* data, int from, int tag) {
+  return guard([&] {
+    std::vector<at::Tensor> tensors{tensor(data)};
+    finish((*static_cast<GroupPtr*>(group))->recv(tensors, from, tag));
+  });
+}
+
+int lmplan_work_wait(void* work) {
+  return guard([&] { finish(*static_cast<WorkPtr*>(work)); });
+}
+
+void lmplan_work_free(void* work) {
+  guard([&] { delete static_cast<WorkPtr*>(work); });
+}
+
+// The CUDA half of libtorch, which must be there before the first use of a device.
+int lmplan_load_cuda() {
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) {
+    return 0;
+  }
+  const char* why = dlerror();
+  last_error = why == nullptr ? "libtorch_cuda.so could not be loaded" : why;
+  return -1;
+}
+
+int lmplan_count_cpu_memory() {
+  return guard([&] {
+    static CountingAllocator counting(c10::GetDefaultCPUAllocator());
+    c10::SetCPUAllocator(&counting, 100);
+  });
+}
+
+int lmplan_memory(int cuda, int device, int reset_peak, int64_t* current, int64_t* peak) {
+  return guard([&] {
+    if (!cuda) {
+      *current = CountingAllocator::current;
+      *peak = CountingAllocator::peak;
+      if (reset_peak) {
+        CountingAllocator::peak = CountingAllocator::current.load();
+      }
+      return;
+    }
+    auto index = static_cast<c10::DeviceIndex>(device);
+    auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+    auto stats = allocator->getDeviceStats(index);
+    constexpr size_t all = 0;
+    *current = stats.allocated_bytes[all].current;
+    *peak = stats.allocated_bytes[all].peak;
+    if (reset_peak) {
+      allocator->resetPeakStats(index);
+    }
+  });
+}
+
+} // extern "C"

@@ -1,0 +1,74 @@
+//! The shim's entries, as `shim/shim.cpp` defines them.
+
+use std::ffi::{c_char, c_int, c_void};
+
+unsafe extern "C" {
+    pub(crate) fn lmplan_error() -> *const c_char;
+    pub(crate) fn lmplan_store_tcp(
+        host: *const c_char,
+        port: u16,
+        server: c_int,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_store_port(store: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_store_file(
+        path: *const c_char,
+        ranks: c_int,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_store_free(store: *mut c_void);
+    pub(crate) fn lmplan_group(
+        store: *mut c_void,
+        name: *const c_char,
+        rank: c_int,
+        size: c_int,
+        address: *const c_char,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_group_free(group: *mut c_void);
+    pub(crate) fn lmplan_all_reduce(
+        group: *mut c_void,
+        data: *mut c_void,
+        maximum: c_int,
+    ) -> c_int;
+    pub(crate) fn lmplan_all_gather(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_reduce_scatter(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_all_to_all(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_broadcast(group: *mut c_void, data: *mut c_void, root: c_int) -> c_int;
+    pub(crate) fn lmplan_barrier(group: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_send(
+        group: *mut c_void,
+        data: *mut c_void,
+        to: c_int,
+        tag: c_int,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_receive(
+        group: *mut c_void,
+        data: *mut c_void,
+        from: c_int,
+        tag: c_int,
+    ) -> c_int;
+    pub(crate) fn lmplan_work_wait(work: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_work_free(work: *mut c_void);
+    pub(crate) fn lmplan_load_cuda() -> c_int;
+    pub(crate) fn lmplan_count_cpu_memory() -> c_int;
+    pub(crate) fn lmplan_memory(
+        cuda: c_int,
+        device: c_int,
+        reset_peak: c_int,
+        current: *mut i64,
+        peak: *mut i64,
+    ) -> c_int;
+}

@@ -1,0 +1,14 @@
+//! What tch lacks: libtorch's process groups (c10d with Gloo), statistics of its allocators, and
+//! the loading of its CUDA half at run time. All unsafe code of lmplan is here, behind a safe
+//! interface.
+
+mod error;
+mod ffi;
+mod group;
+mod memory;
+mod process;
+
+pub use error::Error;
+pub use group::{Group, Sending, Store};
+pub use memory::{Memory, count_cpu_memory, load_cuda, memory, reset_peak};
+pub use process::{die_with_parent, send_signal};
