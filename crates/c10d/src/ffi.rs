@@ -26,11 +26,8 @@ unsafe extern "C" {
         timeout_ms: i64,
     ) -> *mut c_void;
     pub(crate) fn lmplan_group_free(group: *mut c_void);
-    pub(crate) fn lmplan_all_reduce(
-        group: *mut c_void,
-        data: *mut c_void,
-        maximum: c_int,
-    ) -> c_int;
+    pub(crate) fn lmplan_all_reduce(group: *mut c_void, data: *mut c_void, maximum: c_int)
+    -> c_int;
     pub(crate) fn lmplan_all_gather(
         group: *mut c_void,
         output: *mut c_void,

@@ -122,8 +122,7 @@ impl Group {
     /// Ranks that disagree on the size, die or do not come in time.
     pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<(), Error> {
         // SAFETY: group and tensor are alive during the call, which waits for its end.
-        let code =
-            unsafe { ffi::lmplan_all_reduce(self.group, raw(tensor), c_int::from(maximum)) };
+        let code = unsafe { ffi::lmplan_all_reduce(self.group, raw(tensor), c_int::from(maximum)) };
         Error::check(code)
     }
 

@@ -3,9 +3,7 @@
 /// Has the kernel end this process when its parent dies. Answers whether the parent is still there.
 pub fn die_with_parent() -> bool {
     // SAFETY: sets an attribute of this process; no memory is involved.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() != 1
-    }
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() != 1 }
 }
 
 /// Sends a signal to a process; answers whether it could be sent.
