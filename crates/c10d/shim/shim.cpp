@@ -2,6 +2,7 @@
 // and answers null or -1; `lmplan_error` says why.
 #define USE_C10D_GLOO 1
 #include <ATen/ATen.h>
+#include <ATen/Functions.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
@@ -215,6 +216,102 @@ int lmplan_work_wait(void* work) {
 
 void lmplan_work_free(void* work) {
   guard([&] { delete static_cast<WorkPtr*>(work); });
+}
+
+// Gradients of a layer norm: input, scale, shift.
+int lmplan_layer_norm_backward(void* gradient, void* input, void* mean, void* rstd, void* weight,
+                               void* bias, void** results) {
+  return guard([&] {
+    const at::Tensor& x = tensor(input);
+    std::optional<at::Tensor> shift;
+    if (bias != nullptr) {
+      shift = tensor(bias);
+    }
+    auto [dx, dw, db] = at::native_layer_norm_backward(
+        tensor(gradient), x, {x.size(-1)}, tensor(mean), tensor(rstd), tensor(weight), shift,
+        {true, true, bias != nullptr});
+    results[0] = new at::Tensor(dx);
+    results[1] = new at::Tensor(dw);
+    results[2] = bias != nullptr ? new at::Tensor(db) : nullptr;
+  });
+}
+
+// Fused attention, by the kernel that the device has for the type of the elements. Gives the
+// output, the logarithm of the denominators, and the state of the random numbers.
+int lmplan_attention(void* query, void* key, void* value, double dropout, int causal,
+                     void** results) {
+  return guard([&] {
+    const at::Tensor &q = tensor(query), &k = tensor(key), &v = tensor(value);
+    at::Tensor out, lse, seed, offset;
+    if (!q.is_cuda()) {
+      std::tie(out, lse) =
+          at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, causal != 0);
+    } else if (q.scalar_type() == at::kFloat) {
+      std::tie(out, lse, seed, offset) = at::_scaled_dot_product_efficient_attention(
+          q, k, v, std::nullopt, true, dropout, causal != 0);
+    } else {
+      auto all = at::_scaled_dot_product_flash_attention(q, k, v, dropout, causal != 0, false);
+      out = std::get<0>(all);
+      lse = std::get<1>(all);
+      seed = std::get<6>(all);
+      offset = std::get<7>(all);
+    }
+    results[0] = new at::Tensor(out);
+    results[1] = new at::Tensor(lse);
+    results[2] = seed.defined() ? new at::Tensor(seed) : nullptr;
+    results[3] = offset.defined() ? new at::Tensor(offset) : nullptr;
+  });
+}
+
+int lmplan_attention_backward(void* gradient, void* query, void* key, void* value, void* output,
+                              void* denominators, void* seed_, void* offset_, double dropout,
+                              int causal, void** results) {
+  return guard([&] {
+    const at::Tensor &q = tensor(query), &k = tensor(key), &v = tensor(value);
+    const at::Tensor &g = tensor(gradient), &out = tensor(output), &lse = tensor(denominators);
+    at::Tensor seed = seed_ == nullptr ? at::Tensor() : tensor(seed_);
+    at::Tensor offset = offset_ == nullptr ? at::Tensor() : tensor(offset_);
+    at::Tensor dq, dk, dv, unused;
+    if (!q.is_cuda()) {
+      std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+          g, q, k, v, out, lse, dropout, causal != 0);
+    } else if (q.scalar_type() == at::kFloat) {
+      std::tie(dq, dk, dv, unused) = at::_scaled_dot_product_efficient_attention_backward(
+          g, q, k, v, at::Tensor(), out, lse, seed, offset, dropout, {true, true, true, false},
+          causal != 0);
+    } else {
+      std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_backward(
+          g, q, k, v, out, lse, at::Tensor(), at::Tensor(), q.size(2), k.size(2), dropout,
+          causal != 0, seed, offset);
+    }
+    results[0] = new at::Tensor(dq);
+    results[1] = new at::Tensor(dk);
+    results[2] = new at::Tensor(dv);
+  });
+}
+
+// One step of Adam with decoupled weight decay, in one pass, in place. Gradients are divided by
+// `scale` first.
+int lmplan_adam(void* parameters, void* gradients, void* first, void* second, double step,
+                double rate, double beta1, double beta2, double decay, double epsilon,
+                double scale) {
+  return guard([&] {
+    at::NoGradGuard no_grad;
+    std::vector<at::Tensor> p{tensor(parameters)}, g{tensor(gradients)}, m{tensor(first)},
+        v{tensor(second)}, none;
+    auto number = [&](double value) {
+      return at::full({}, value, at::TensorOptions().device(p[0].device()).dtype(at::kFloat));
+    };
+    std::vector<at::Tensor> steps{number(step)};
+    std::optional<at::Tensor> divisor;
+    if (scale != 1.0 && p[0].scalar_type() == at::kFloat) {
+      divisor = number(scale);
+    } else if (scale != 1.0) {
+      g[0] = g[0] / scale;
+    }
+    at::_fused_adamw_(p, g, m, v, none, steps, rate, beta1, beta2, decay, epsilon, false, false,
+                      divisor, std::nullopt);
+  });
 }
 
 // The CUDA half of libtorch, which must be there before the first use of a device.

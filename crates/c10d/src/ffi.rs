@@ -59,6 +59,49 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn lmplan_work_wait(work: *mut c_void) -> c_int;
     pub(crate) fn lmplan_work_free(work: *mut c_void);
+    pub(crate) fn lmplan_layer_norm_backward(
+        gradient: *mut c_void,
+        input: *mut c_void,
+        mean: *mut c_void,
+        rstd: *mut c_void,
+        weight: *mut c_void,
+        bias: *mut c_void,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_attention(
+        query: *mut c_void,
+        key: *mut c_void,
+        value: *mut c_void,
+        dropout: f64,
+        causal: c_int,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_attention_backward(
+        gradient: *mut c_void,
+        query: *mut c_void,
+        key: *mut c_void,
+        value: *mut c_void,
+        output: *mut c_void,
+        denominators: *mut c_void,
+        seed: *mut c_void,
+        offset: *mut c_void,
+        dropout: f64,
+        causal: c_int,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_adam(
+        parameters: *mut c_void,
+        gradients: *mut c_void,
+        first: *mut c_void,
+        second: *mut c_void,
+        step: f64,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        epsilon: f64,
+        scale: f64,
+    ) -> c_int;
     pub(crate) fn lmplan_load_cuda() -> c_int;
     pub(crate) fn lmplan_count_cpu_memory() -> c_int;
     pub(crate) fn lmplan_memory(

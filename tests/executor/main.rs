@@ -1,0 +1,4 @@
+//! The executor against autograd and against itself on several ranks.
+
+mod autograd;
+mod common;
