@@ -1,7 +1,9 @@
 //! The command line's own types: what several commands share.
 
 use super::Failure;
-use super::command::{check, completions, graph, list, schema, search, simulate};
+use super::command::{
+    calibrate, check, completions, graph, list, rank, schema, search, simulate, verify,
+};
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
@@ -56,6 +58,17 @@ pub enum Command {
     /// Check a plan and its certificate, independently of the planner
     #[command(after_help = "Example:\n  lmplan check reports/gpt3-175b-on-a100x64")]
     Check(check::CheckArgs),
+    /// Execute a plan on libtorch and hold its predictions against what is measured
+    #[command(after_help = "Example:\n  lmplan verify reports/gpt3-175b-on-a100x64/plan.yaml")]
+    Verify(Box<verify::VerifyArgs>),
+    /// Measure a device and write its file
+    #[command(
+        after_help = "Example:\n  lmplan calibrate --device cpu -o hardware/devices/cpu-core.yaml"
+    )]
+    Calibrate(calibrate::CalibrateArgs),
+    /// One rank of a run, started by `verify`
+    #[command(hide = true)]
+    Rank(rank::RankArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),

@@ -49,8 +49,7 @@ impl Seat {
 /// What one iteration gave on this rank.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Iteration {
-    /// This rank's share of the loss; the sum over the ranks of the last stage, once for each
-    /// tensor-parallel group, is the loss.
+    /// This rank's share of the loss; the sum over all ranks is the loss.
     pub loss: f64,
     /// Norm of all gradients.
     pub gradient_norm: f64,
@@ -290,20 +289,25 @@ impl Rank {
         head.operators.last().is_some_and(|last| last.op.kind == OpKind::LossSum)
     }
 
-    /// A micro-batch's part of the mean over the step. Where rows are split over the
-    /// tensor-parallel ranks, each gives its own.
+    /// Whether the rows of the last operator's loss are split over the tensor-parallel ranks.
+    fn loss_is_split(&self) -> bool {
+        let head = self.program.block(BlockKind::Head);
+        head.operators.last().is_some_and(|last| last.sharding.output.layout == Layout::Sequence)
+    }
+
+    /// This rank's part of a micro-batch's part of the mean over the step. Where all
+    /// tensor-parallel ranks have the same loss, the first gives it.
     fn share_of_loss(&self, output: &Tensor) -> f64 {
+        if self.seat.tensor > 0 && !self.loss_is_split() {
+            return 0.0;
+        }
         let sum = output.sum(Kind::Double).double_value(&[]);
         sum / self.loss_rows() / self.env.global_batch as f64
     }
 
     /// The gradient with which the backward pass of the head begins.
     fn first_gradient(&self) -> Tensor {
-        let head = self.program.block(BlockKind::Head);
-        let split = head
-            .operators
-            .last()
-            .is_some_and(|last| last.sharding.output.layout == Layout::Sequence);
+        let split = self.loss_is_split();
         let ways = if split { self.env.tensor.size() } else { 1 };
         let options = (self.env.wide, self.env.device);
         let share = self.env.loss_scale / self.env.global_batch as f64;

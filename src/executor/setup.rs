@@ -5,6 +5,7 @@ use super::data::DataShape;
 use super::error::{ExecutorError, Result};
 use super::ops::Env;
 use super::rank::{Groups, Rank, RankSetup, Seat};
+use crate::lower::Program;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::spec::{ModelSpec, Position, Precision};
@@ -84,10 +85,25 @@ pub fn rank(
     groups: Groups,
     options: &RunOptions,
 ) -> Result<Rank> {
-    check(&job.model)?;
     let program = choice
         .program(job, seat.stage)
         .map_err(|error| ExecutorError::Program(error.to_string()))?;
+    of_program(job, program, seat, tensor, groups, options)
+}
+
+/// A rank with a program of its own.
+///
+/// # Errors
+/// What the executor lacks.
+pub fn of_program(
+    job: &Job,
+    program: Program,
+    seat: Seat,
+    tensor: Ranks,
+    groups: Groups,
+    options: &RunOptions,
+) -> Result<Rank> {
+    check(&job.model)?;
     let (kind, wide) = kinds(job.model.training.precision, options.double)?;
     let half = kind == Kind::Half;
     let env = Env {

@@ -6,8 +6,6 @@ use super::setup;
 use super::task::{Answer, Fault, Line, Mode, Task, join};
 use super::update::whole_gradients;
 use crate::lower::Action;
-use crate::planner::choice::Choice;
-use crate::planner::job::Job;
 use lmplan_c10d::Store;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -108,7 +106,7 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     }
     match task.mode {
         Mode::Numerics => numerics(task, meeting.rank, &mut rank),
-        Mode::Whole => whole(task, &mut rank, &job, &choice),
+        Mode::Whole => whole(task, &mut rank),
     }
 }
 
@@ -210,7 +208,7 @@ fn compare(rank: &Rank, reference: &Rank, errors: &mut BTreeMap<String, f64>) ->
 }
 
 /// Runs the plan, timed.
-fn whole(task: &Task, rank: &mut Rank, _job: &Job, _choice: &Choice) -> Result<Answer> {
+fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
     let mut answer = Answer::default();
     let device = rank.env.device;
     answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;
@@ -231,6 +229,6 @@ fn whole(task: &Task, rank: &mut Rank, _job: &Job, _choice: &Choice) -> Result<A
         answer.losses.push((own.loss, 0.0));
     }
     answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
-    answer.times = super::measure::timed(&rank.recorder, &rank.program);
+    answer.times = super::measure::timed(&rank.recorder);
     Ok(answer)
 }
