@@ -2,7 +2,7 @@
 
 use super::attention::{AttentionModel, AttentionShape};
 use super::matmul::{MatmulModel, Product};
-use crate::graph::Kernel;
+use crate::graph::{Kernel, PassKind};
 use crate::spec::{DeviceSpec, Precision};
 use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
 
@@ -21,7 +21,8 @@ pub struct DeviceModel {
     /// Products of 4-, 2- and 1-byte operands.
     matmul: [MatmulModel; 3],
     attention: AttentionModel,
-    seconds_per_byte: f64,
+    /// By kind of pass, in the order of [`PassKind::ALL`].
+    seconds_per_byte: [f64; PassKind::ALL.len()],
     kernel_latency: f64,
     peak: FlopsPerSecond,
 }
@@ -59,7 +60,10 @@ impl DeviceModel {
         DeviceModel {
             matmul,
             attention: AttentionModel::new(half_peak, bandwidth, device.sm_count, constants),
-            seconds_per_byte: 1.0 / (bandwidth * constants.memory_efficiency),
+            seconds_per_byte: PassKind::ALL.map(|kind| {
+                let measured = constants.pass_efficiency.get(kind.name()).copied();
+                1.0 / (bandwidth * measured.unwrap_or(constants.memory_efficiency))
+            }),
             kernel_latency: constants.kernel_latency.get(),
             peak: peak_of(device, precision),
         }
@@ -112,15 +116,16 @@ impl DeviceModel {
                 causal,
                 element_bytes,
             }),
-            Kernel::Memory { read, written, launches, pass: _ } => {
-                self.pass_seconds(read + written, launches)
+            Kernel::Memory { read, written, launches, pass } => {
+                self.pass_seconds(pass, read + written, launches)
             }
         }
     }
 
     /// Seconds of passes over `bytes` in all: the latency of each launch is also the ramp, since
     /// a pass of that length reaches half of the bandwidth.
-    pub(crate) fn pass_seconds(&self, bytes: Bytes, launches: u64) -> f64 {
-        launches as f64 * self.kernel_latency + bytes.as_f64() * self.seconds_per_byte
+    fn pass_seconds(&self, pass: PassKind, bytes: Bytes, launches: u64) -> f64 {
+        let seconds_per_byte = self.seconds_per_byte[pass as usize];
+        launches as f64 * self.kernel_latency + bytes.as_f64() * seconds_per_byte
     }
 }

@@ -5,6 +5,8 @@
 //! timed and what is kept between passes is what the memory model says. Autograd is the test of it
 //! (`tests/executor.rs`).
 
+pub mod benchmark;
+pub mod calibrate;
 pub mod comm;
 mod convert;
 mod cursor;

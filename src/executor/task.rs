@@ -4,6 +4,7 @@ use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
 use super::rank::{Groups, Seat};
 use super::setup::RunOptions;
+use crate::graph::Collective;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
@@ -22,6 +23,8 @@ pub enum Mode {
     Numerics,
     /// Timed.
     Whole,
+    /// Collectives alone, timed, over all ranks.
+    Collectives,
 }
 
 /// A run on several ranks.
@@ -88,8 +91,10 @@ pub struct Answer {
     pub peak_bytes: u64,
     /// Bytes that tensors took before the first iteration.
     pub state_bytes: u64,
-    /// Seconds by instruction: block, pass, operator, index of the part, kind; each a list.
+    /// Seconds by instruction.
     pub times: Vec<super::measure::Timed>,
+    /// Collectives with their bytes and seconds.
+    pub collectives: Vec<(Collective, u64, f64)>,
 }
 
 impl Task {

@@ -1,10 +1,13 @@
 //! The process of one rank.
 
+use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
+use super::measure::median;
 use super::rank::{Rank, Seat};
 use super::setup;
 use super::task::{Answer, Fault, Line, Mode, Task, join};
 use super::update::whole_gradients;
+use crate::graph::Collective;
 use crate::lower::Action;
 use lmplan_c10d::Store;
 use std::collections::BTreeMap;
@@ -96,6 +99,9 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     let (tensor, groups) = join(&store, meeting.rank, &choice, &meeting.address, patience)?;
     let c = &choice.candidate;
     let seat = Seat::of(meeting.rank, c.tensor, c.data);
+    if task.mode == Mode::Collectives {
+        return collectives(&groups.world, task.steps);
+    }
     let mut options = task.options(meeting.rank);
     options.timed = task.mode == Mode::Whole;
     options.dropout = task.mode == Mode::Whole;
@@ -106,7 +112,7 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     }
     match task.mode {
         Mode::Numerics => numerics(task, meeting.rank, &mut rank),
-        Mode::Whole => whole(task, &mut rank),
+        Mode::Whole | Mode::Collectives => whole(task, &mut rank),
     }
 }
 
@@ -230,5 +236,42 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
     }
     answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
     answer.times = super::measure::timed(&rank.recorder);
+    Ok(answer)
+}
+
+/// Times collectives of 256 bytes to 16 MiB.
+fn collectives(world: &Ranks, repeats: u64) -> Result<Answer> {
+    let mut answer = Answer::default();
+    let ways = world.size();
+    for power in (6..=22).step_by(2) {
+        let elements: i64 = 1 << power;
+        let whole = Tensor::zeros([elements], (Kind::Float, Device::Cpu));
+        let part = whole.narrow(0, 0, elements / ways).copy();
+        let all = [
+            Collective::AllReduce,
+            Collective::AllGather,
+            Collective::ReduceScatter,
+            Collective::AllToAll,
+        ];
+        for collective in all {
+            let mut seconds = Vec::new();
+            for _ in 0..=repeats {
+                if let Ranks::Group(group) = world {
+                    group.barrier()?;
+                }
+                let start = Instant::now();
+                let result = match collective {
+                    Collective::AllReduce => world.all_reduce(&whole, false)?,
+                    Collective::AllGather => world.all_gather(&part)?,
+                    Collective::ReduceScatter => world.reduce_scatter(&whole)?,
+                    _ => world.all_to_all(&whole)?,
+                };
+                seconds.push(start.elapsed().as_secs_f64());
+                drop(result);
+            }
+            let bytes = elements as u64 * 4;
+            answer.collectives.push((collective, bytes, median(&seconds[1..])));
+        }
+    }
     Ok(answer)
 }

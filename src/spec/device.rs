@@ -140,6 +140,11 @@ pub struct KernelConstants {
     pub attention_prologue_keys: f64,
     /// Time of a fused attention kernel beside its arithmetic: launch, scheduling, reduction.
     pub attention_latency: Seconds,
+    /// Share of the memory bandwidth that a kind of pass reaches, where it was measured by itself:
+    /// on processors without wide memory some passes are bound by their arithmetic, and what stays
+    /// in a cache is quicker than memory. The names are those of `lmplan calibrate`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pass_efficiency: BTreeMap<String, f64>,
     /// Where the constants come from: the command, data, date.
     pub provenance: String,
 }

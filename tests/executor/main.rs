@@ -2,3 +2,4 @@
 
 mod autograd;
 mod common;
+mod ranks;

@@ -5,6 +5,7 @@
 #include <ATen/Functions.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -55,20 +56,28 @@ void finish(const WorkPtr& work) {
   }
 }
 
-// Counts what the CPU allocator hands out: the allocator of libtorch keeps no statistics there.
+// Counts what is handed out of host memory: the allocator of libtorch keeps no statistics there. The
+// size stands before the data, which keeps its alignment.
 class CountingAllocator final : public c10::Allocator {
  public:
-  explicit CountingAllocator(c10::Allocator* inner) : inner_(inner) {}
+  static constexpr size_t kHeader = 64;
 
   c10::DataPtr allocate(size_t size) override {
-    c10::DataPtr data = inner_->allocate(size);
+    if (size == 0) {
+      return {nullptr, nullptr, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
+    }
+    auto* block = static_cast<char*>(c10::alloc_cpu(size + kHeader));
+    *reinterpret_cast<size_t*>(block) = size;
     int64_t now = (current += static_cast<int64_t>(size));
     int64_t most = peak.load();
     while (now > most && !peak.compare_exchange_weak(most, now)) {
     }
-    void* address = data.get();
-    auto* held = new Held{std::move(data), size};
-    return {address, held, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
+    void* data = block + kHeader;
+    return {data, data, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override {
+    return &CountingAllocator::release;
   }
 
   void copy_data(void* target, const void* source, std::size_t count) const override {
@@ -79,18 +88,14 @@ class CountingAllocator final : public c10::Allocator {
   static std::atomic<int64_t> peak;
 
  private:
-  struct Held {
-    c10::DataPtr data;
-    size_t size;
-  };
-
-  static void release(void* context) {
-    auto* held = static_cast<Held*>(context);
-    current -= static_cast<int64_t>(held->size);
-    delete held;
+  static void release(void* data) {
+    if (data == nullptr) {
+      return;
+    }
+    char* block = static_cast<char*>(data) - kHeader;
+    current -= static_cast<int64_t>(*reinterpret_cast<size_t*>(block));
+    c10::free_cpu(block);
   }
-
-  c10::Allocator* inner_;
 };
 
 std::atomic<int64_t> CountingAllocator::current{0};
@@ -326,7 +331,7 @@ int lmplan_load_cuda() {
 
 int lmplan_count_cpu_memory() {
   return guard([&] {
-    static CountingAllocator counting(c10::GetDefaultCPUAllocator());
+    static CountingAllocator counting;
     c10::SetCPUAllocator(&counting, 100);
   });
 }
