@@ -2,6 +2,7 @@
 
 use super::attention::{AttentionModel, AttentionShape};
 use super::matmul::{MatmulModel, Product};
+use super::table::KernelTable;
 use crate::graph::{Kernel, PassKind};
 use crate::spec::{DeviceSpec, Precision};
 use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
@@ -25,6 +26,7 @@ pub struct DeviceModel {
     seconds_per_byte: [f64; PassKind::ALL.len()],
     kernel_latency: f64,
     peak: FlopsPerSecond,
+    table: KernelTable,
 }
 
 /// The recipe's own peak, or that of the nearest recipe the device has: FP8 falls back to 16 bits,
@@ -56,16 +58,20 @@ impl DeviceModel {
             let peak = peak_of(device, recipe).get();
             MatmulModel::new(peak, bandwidth, device.sm_count, constants, width)
         });
-        let half_peak = peak_of(device, half).get();
+        let attention_peak = match precision {
+            Precision::Fp32 | Precision::Tf32 => peak_of(device, precision).get(),
+            _ => peak_of(device, half).get(),
+        };
         DeviceModel {
             matmul,
-            attention: AttentionModel::new(half_peak, bandwidth, device.sm_count, constants),
+            attention: AttentionModel::new(attention_peak, bandwidth, device.sm_count, constants),
             seconds_per_byte: PassKind::ALL.map(|kind| {
                 let measured = constants.pass_efficiency.get(kind.name()).copied();
                 1.0 / (bandwidth * measured.unwrap_or(constants.memory_efficiency))
             }),
             kernel_latency: constants.kernel_latency.get(),
             peak: peak_of(device, precision),
+            table: KernelTable::new(device),
         }
     }
 
@@ -85,6 +91,9 @@ impl DeviceModel {
     }
 
     fn kernel_seconds(&self, kernel: &Kernel) -> f64 {
+        if let Some(seconds) = self.table.seconds(kernel) {
+            return seconds;
+        }
         match *kernel {
             Kernel::Gemm { batch, m, n, k, operand_bytes, result_bytes, accumulate, pass: _ } => {
                 let width = match operand_bytes {

@@ -2,19 +2,18 @@
 
 use super::benchmark;
 use super::error::{ExecutorError, Result};
+use super::fitting::{fit_kernels, fit_link};
 use super::launch::launch;
+use super::measure::median;
 use super::task::{Mode, Task};
-use crate::cost::fit::{
-    FitError, MeasuredCollective, MeasuredKernel, benchmark_model, coordinate_descent, one_node,
-};
-use crate::cost::{CollectiveModel, DeviceModel};
-use crate::graph::{Kernel, PassKind};
+use crate::cost::KernelTable;
+use crate::cost::fit::{MeasuredCollective, MeasuredKernel, one_node};
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::spec::{
-    self, Cluster, CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, ModelSpec,
-    Precision, ScheduleKind, StackSpec,
+    self, Cluster, CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow,
+    MeasuredTable, ModelSpec, Precision, ScheduleKind, StackSpec,
 };
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
 use std::collections::BTreeMap;
@@ -44,7 +43,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     tch::set_num_threads(1);
     let _no_tape = tch::no_grad_guard();
     say("memory bandwidth and peak");
-    let mut spec = draft(request, device);
+    let mut spec = draft(request, device)?;
     let kind = if request.cuda { Kind::BFloat16 } else { Kind::Float };
     let precision = if request.cuda { Precision::Bf16Mixed } else { Precision::Fp32 };
     say("matrix products");
@@ -58,6 +57,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     say("fitting kernels");
     let errors = fit_kernels(&mut spec, precision, &kernels);
     spec.kernels.provenance = format!("{}; {errors}", request.provenance);
+    spec.measured = Some(table(&kernels, kind.elt_size_in_bytes() as u64));
     if !request.cuda {
         say("collectives of two ranks");
         let rows = collectives(program, request)?;
@@ -70,7 +70,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
 }
 
 /// What is measured at once, with constants to start from.
-fn draft(request: &Request, device: Device) -> DeviceSpec {
+fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
     let side = if request.cuda { 8192 } else { 1024 };
     let rate = |kind: Kind| {
         let flops = 2.0 * (side as f64).powi(3);
@@ -79,13 +79,18 @@ fn draft(request: &Request, device: Device) -> DeviceSpec {
     let mut peak = BTreeMap::from([(Precision::Fp32, rate(Kind::Float))]);
     peak.insert(Precision::Bf16Mixed, rate(Kind::BFloat16));
     let bandwidth = BytesPerSecond::new(benchmark::copy_bandwidth(device));
-    let memory = memory_of(request.cuda);
-    DeviceSpec {
+    let (sm_count, memory) = if request.cuda {
+        let gpu = lmplan_c10d::gpu(0)?;
+        (gpu.multiprocessors, Bytes::new(gpu.memory))
+    } else {
+        (1, memory_of_a_core())
+    };
+    Ok(DeviceSpec {
         name: request.name.clone(),
         peak,
         memory,
         memory_bandwidth: bandwidth,
-        sm_count: if request.cuda { 132 } else { 1 },
+        sm_count,
         host_bandwidth: bandwidth,
         power: Watts::new(if request.cuda { 700.0 } else { 10.0 }),
         link: (!request.cuda).then(|| LinkSpec {
@@ -111,20 +116,18 @@ fn draft(request: &Request, device: Device) -> DeviceSpec {
             pass_efficiency: BTreeMap::new(),
             provenance: String::new(),
         },
+        measured: None,
         source: Some(format!(
             "peak and memory bandwidth are what was measured, not a data sheet's; power is an \
              assumption. {}",
             request.provenance
         )),
-    }
+    })
 }
 
-/// Memory of the device: of a core, its share of the machine's.
-fn memory_of(cuda: bool) -> Bytes {
+/// A core's share of the machine's memory.
+fn memory_of_a_core() -> Bytes {
     let gib = 1u64 << 30;
-    if cuda {
-        return Bytes::new(79 * gib);
-    }
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
@@ -142,7 +145,19 @@ fn models(quick: bool, precision: Precision) -> Vec<(ModelSpec, u64)> {
     let shapes: &[(u64, u64, u64)] = if quick {
         &[(256, 128, 2), (512, 256, 1)]
     } else {
-        &[(192, 96, 4), (256, 128, 2), (384, 192, 2), (512, 256, 1), (768, 128, 2), (640, 512, 1)]
+        &[
+            (128, 64, 4),
+            (192, 96, 4),
+            (256, 128, 1),
+            (256, 128, 4),
+            (384, 192, 2),
+            (512, 64, 2),
+            (512, 256, 1),
+            (512, 256, 4),
+            (768, 128, 2),
+            (640, 512, 1),
+            (1024, 256, 1),
+        ]
     };
     let mut all = Vec::new();
     for name in ["gpt2-124m", "bert-base", "llama-7b"] {
@@ -211,101 +226,20 @@ fn single(
     Ok((job, choice))
 }
 
-fn mean_log_error<'a>(rows: impl Iterator<Item = &'a MeasuredKernel>, model: &DeviceModel) -> f64 {
-    let (sum, count) = rows.fold((0.0, 0.0), |(sum, count), row| {
-        (sum + (row.predicted(model) / row.time).ln().abs(), count + 1.0)
-    });
-    if count > 0.0 { sum / count } else { 0.0 }
-}
-
-/// Fits products first, then attention, then each kind of pass, and says how far off they are.
-fn fit_kernels(spec: &mut DeviceSpec, precision: Precision, rows: &[MeasuredKernel]) -> String {
-    type With = fn(&mut KernelConstants, &[f64]);
-    let is_gemm = |row: &&MeasuredKernel| matches!(row.kernel, Kernel::Gemm { .. });
-    let is_attention = |row: &&MeasuredKernel| matches!(row.kernel, Kernel::FlashAttention { .. });
-    let descend = |spec: &mut DeviceSpec,
-                   chosen: &dyn Fn(&&MeasuredKernel) -> bool,
-                   start: &[f64],
-                   bounds: &[(f64, f64)],
-                   with: With| {
-        let (point, _) = coordinate_descent(start, bounds, |point| {
-            let mut trial = spec.clone();
-            with(&mut trial.kernels, point);
-            mean_log_error(rows.iter().filter(chosen), &benchmark_model(&trial, precision))
-        });
-        with(&mut spec.kernels, &point);
-    };
-    let bandwidth = spec.memory_bandwidth.get();
-    descend(
-        spec,
-        &is_gemm,
-        &[0.9, 10.0 * bandwidth, 3e-6, 30.0, 0.1, 1.0],
-        &[
-            (0.2, 1.0),
-            (bandwidth, 100.0 * bandwidth),
-            (5e-7, 5e-5),
-            (1.0, 500.0),
-            (0.01, 1.0),
-            (0.2, 4.0),
-        ],
-        |constants, point| {
-            constants.matmul_efficiency = point[0];
-            constants.l2_bandwidth = BytesPerSecond::new(point[1]);
-            constants.kernel_latency = Seconds::new(point[2]);
-            constants.matmul_prologue_k = point[3];
-            constants.wave_quantisation = point[4];
-            constants.memory_efficiency = point[5];
-        },
-    );
-    descend(
-        spec,
-        &is_attention,
-        &[0.5, 0.4, 100.0, 20.0, 1e-5],
-        &[(0.02, 1.5), (0.02, 1.5), (1.0, 4000.0), (1.0, 1000.0), (1e-6, 5e-4)],
-        |constants, point| {
-            constants.attention_efficiency = (point[0], point[1]);
-            constants.softmax_flops = point[2];
-            constants.attention_prologue_keys = point[3];
-            constants.attention_latency = Seconds::new(point[4]);
-        },
-    );
-    let mut errors = vec![
-        phrase("products", rows.iter().filter(is_gemm), spec, precision),
-        phrase("attention", rows.iter().filter(is_attention), spec, precision),
-    ];
-    for kind in PassKind::ALL {
-        let is_kind = |row: &&MeasuredKernel| matches!(row.kernel, Kernel::Memory { pass, .. } if pass == kind);
-        if !rows.iter().any(|row| is_kind(&row)) {
-            continue;
+/// Measured kernels as a table; of several times of one kernel the middle one.
+fn table(kernels: &[MeasuredKernel], element_bytes: u64) -> MeasuredTable {
+    let mut times: BTreeMap<(&str, [u64; 3]), Vec<f64>> = BTreeMap::new();
+    for measured in kernels {
+        if let Some(row) = KernelTable::row_of(&measured.kernel) {
+            times.entry(row).or_default().push(measured.time.get());
         }
-        let (point, _) = coordinate_descent(&[0.5], &[(0.001, 100.0)], |point| {
-            let mut trial = spec.clone();
-            trial.kernels.pass_efficiency.insert(kind.name().to_owned(), point[0]);
-            mean_log_error(rows.iter().filter(is_kind), &benchmark_model(&trial, precision))
-        });
-        let rounded = (point[0] * 1e4).round() / 1e4;
-        spec.kernels.pass_efficiency.insert(kind.name().to_owned(), rounded.max(1e-4));
-        errors.push(phrase(kind.name(), rows.iter().filter(is_kind), spec, precision));
     }
-    format!("errors of the fit: {}", errors.join(", "))
-}
-
-fn phrase<'a>(
-    what: &str,
-    rows: impl Iterator<Item = &'a MeasuredKernel>,
-    spec: &DeviceSpec,
-    precision: Precision,
-) -> String {
-    let model = benchmark_model(spec, precision);
-    match FitError::over(rows.map(|row| (row.predicted(&model), row.time))) {
-        Some(error) => format!(
-            "{what} median {:.0} %, p90 {:.0} % ({} rows)",
-            100.0 * error.median,
-            100.0 * error.p90,
-            error.count
-        ),
-        None => format!("{what} not measured"),
+    let mut kernels: BTreeMap<String, Vec<MeasuredRow>> = BTreeMap::new();
+    for ((kind, sizes), seconds) in times {
+        let time = Seconds::new(median(&seconds));
+        kernels.entry(kind.to_owned()).or_default().push(MeasuredRow { sizes, time });
     }
+    MeasuredTable { element_bytes, kernels }
 }
 
 /// Collectives between two ranks of this machine.
@@ -335,42 +269,4 @@ fn collectives(program: &Path, request: &Request) -> Result<Vec<MeasuredCollecti
             time: Seconds::new(seconds),
         })
         .collect())
-}
-
-fn fit_link(spec: &mut DeviceSpec, rows: &[MeasuredCollective]) -> String {
-    let cluster = one_node(&spec.name, 2);
-    let with = |spec: &DeviceSpec, point: &[f64]| {
-        let mut spec = spec.clone();
-        if let Some(link) = &mut spec.link {
-            link.latency = Seconds::new(point[0]);
-            let constants = &mut link.collectives;
-            constants.launch = Seconds::new(point[1]);
-            constants.bulk_latency = Seconds::new(point[2]);
-            constants.efficiency = point[3];
-            constants.low_latency_efficiency = point[4];
-            constants.own_part_cost = point[5];
-        }
-        spec
-    };
-    let pairs = |spec: &DeviceSpec| -> Vec<(Seconds, Seconds)> {
-        let model = CollectiveModel::new(&cluster, spec);
-        rows.iter().map(|row| (row.predicted(&model), row.time)).collect()
-    };
-    let bounds = [(1e-6, 1e-3), (1e-6, 1e-3), (1e-6, 5e-3), (0.01, 2.0), (0.005, 2.0), (0.01, 4.0)];
-    let start = [5e-5, 5e-5, 1e-4, 0.5, 0.2, 0.4];
-    let (point, _) = coordinate_descent(&start, &bounds, |point| {
-        let all = pairs(&with(spec, point));
-        let count = all.len().max(1) as f64;
-        all.iter().map(|(p, m)| (*p / *m).ln().abs()).sum::<f64>() / count
-    });
-    *spec = with(spec, &point);
-    match FitError::over(pairs(spec).into_iter()) {
-        Some(error) => format!(
-            "collectives of two ranks median {:.0} %, p90 {:.0} % ({} rows)",
-            100.0 * error.median,
-            100.0 * error.p90,
-            error.count
-        ),
-        None => "collectives not measured".to_owned(),
-    }
 }

@@ -12,6 +12,7 @@ mod convert;
 mod cursor;
 pub mod data;
 pub mod error;
+mod fitting;
 pub mod launch;
 pub mod measure;
 pub mod narrow;

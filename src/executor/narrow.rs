@@ -100,8 +100,9 @@ fn narrow_model(model: &ModelSpec, given: u64, ways: u64) -> ModelSpec {
     let (heads, kv_heads) = (model.num_heads, model.kv_heads());
     let group = (heads / kv_heads.max(1)).clamp(1, 2);
     // Odd where they did not divide, so that they do not here either.
-    let kv_narrow = if kv_heads % given == 0 { ways.max(2) } else { 1 };
-    let kv_narrow = if heads % given == 0 || kv_heads % given == 0 { kv_narrow } else { 3 };
+    let kv_narrow = if kv_heads.is_multiple_of(given) { ways.max(2) } else { 1 };
+    let kv_narrow =
+        if heads.is_multiple_of(given) || kv_heads.is_multiple_of(given) { kv_narrow } else { 3 };
     narrow.num_heads = kv_narrow * group;
     narrow.num_kv_heads = model.num_kv_heads.map(|_| kv_narrow);
     if model.num_kv_heads.is_none() {
@@ -111,7 +112,7 @@ fn narrow_model(model: &ModelSpec, given: u64, ways: u64) -> ModelSpec {
     let hidden = 16 * ways.max(2);
     narrow.hidden_size = hidden;
     let ffn = 24 * ways.max(2);
-    narrow.ffn_hidden_size = Some(if model.ffn() % given == 0 { ffn } else { ffn + 1 });
+    narrow.ffn_hidden_size = Some(if model.ffn().is_multiple_of(given) { ffn } else { ffn + 1 });
     // A vocabulary that does not divide is made up at the end.
     let vocabulary = 128 * ways.max(2);
     narrow.vocab_size =
@@ -120,8 +121,8 @@ fn narrow_model(model: &ModelSpec, given: u64, ways: u64) -> ModelSpec {
     narrow.sequence_length = rows;
     narrow.max_position_embeddings = model.max_position_embeddings.map(|_| rows + 3);
     let masked = model.training.max_predictions_per_sequence;
-    narrow.training.max_predictions_per_sequence =
-        masked.map(|count| if count % given == 0 { 2 * ways } else { 2 * ways + 1 }.min(rows));
+    narrow.training.max_predictions_per_sequence = masked
+        .map(|count| if count.is_multiple_of(given) { 2 * ways } else { 2 * ways + 1 }.min(rows));
     narrow.published_parameters = None;
     narrow
 }

@@ -92,8 +92,9 @@ fn summary(task: &Task, answers: &[Answer], reduced_from: Option<String>) -> Num
     let p = &task.plan.parallelism;
     let mut loss_max_error: f64 = 0.0;
     for step in 0..task.steps as usize {
-        let losses = answers.iter().filter_map(|answer| answer.losses.get(step));
-        let own: f64 = losses.clone().map(|(share, _)| share).sum();
+        let losses: Vec<(f64, f64)> =
+            answers.iter().filter_map(|answer| answer.losses.get(step)).copied().collect();
+        let own: f64 = losses.iter().map(|(share, _)| share).sum();
         let expected = losses.last().map_or(0.0, |(_, whole)| *whole);
         let error = (own - expected).abs() / expected.abs();
         loss_max_error = loss_max_error.max(if error.is_nan() { f64::INFINITY } else { error });

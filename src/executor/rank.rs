@@ -74,6 +74,8 @@ pub struct Rank {
     pub recorder: Recorder,
     /// Optimizer.
     pub optimizer: Optimizer,
+    /// The head reads the embedding's own table.
+    shared_table: bool,
     data: DataShape,
     steps: u64,
     inbox: BTreeMap<(bool, u32, u32), Tensor>,
@@ -115,6 +117,9 @@ impl Rank {
             split_gradients: splits(OptimizerSharding::Zero2),
             split_parameters: splits(OptimizerSharding::Zero3),
             tensor: (seat.tensor as i64, program.tensor),
+            shared_table: program.pipeline.stages == 1
+                && !splits(OptimizerSharding::Zero2)
+                && update::tables_agree(&program, true),
             kind: env.kind,
             wide: env.wide,
             device: env.device,
@@ -122,7 +127,8 @@ impl Rank {
         let state = |placed: &crate::lower::Placed| {
             BlockState::new(*placed, program.block(placed.kind), &options, at_true_size)
         };
-        let blocks = program.chunks.iter().map(|chunk| chunk.iter().map(state).collect()).collect();
+        let blocks: Vec<Vec<BlockState>> =
+            program.chunks.iter().map(|chunk| chunk.iter().map(state).collect()).collect();
         let recorder = Recorder::new(env.device, timed);
         Rank {
             program,
@@ -130,6 +136,7 @@ impl Rank {
             groups,
             seat,
             blocks,
+            shared_table: options.shared_table,
             recorder,
             optimizer,
             data,
@@ -258,7 +265,9 @@ impl Rank {
         let mut loss = 0.0;
         for state in &self.blocks[step.chunk as usize] {
             let gathered = self.gathered(state)?;
-            let held = Held { flat: &state.flat, weights: &gathered, gradients: None };
+            let table = self.table_for(state);
+            let table = table.as_ref();
+            let held = Held { flat: &state.flat, weights: &gathered, gradients: None, table };
             let seed = self.seed(step, state.placed.layer);
             let work = Work { env: &self.env, held: &held, batch: &batch, seed };
             let code = self.program.block(state.placed.kind);
@@ -335,7 +344,10 @@ impl Rank {
             let whole = is_split
                 .then(|| Tensor::zeros([state.flat.elements], (self.env.wide, self.env.device)));
             let gradients = whole.as_ref().unwrap_or(&state.gradients);
-            let held = Held { flat: &state.flat, weights: &gathered, gradients: Some(gradients) };
+            let table = self.table_for(state);
+            let table = table.as_ref();
+            let gradients = Some(gradients);
+            let held = Held { flat: &state.flat, weights: &gathered, gradients, table };
             let seed = self.seed(step, state.placed.layer);
             let work = Work { env: &self.env, held: &held, batch: &batch, seed };
             let code = self.program.block(state.placed.kind);
@@ -353,6 +365,12 @@ impl Rank {
             self.outbox.insert((true, step.chunk, step.micro_batch), gradient);
         }
         Ok(())
+    }
+
+    /// The token embedding's table with its gradient, where a block shares both.
+    fn table_for(&self, state: &BlockState) -> Option<[Tensor; 2]> {
+        let shares = self.shared_table && state.placed.kind == BlockKind::Head;
+        self.blocks.first()?.first().filter(|_| shares)?.table()
     }
 
     /// All parameters of a block, collected where this rank holds a part.

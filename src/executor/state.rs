@@ -73,12 +73,13 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// Lays the parameters of a block out.
-    pub fn new(code: &BlockCode, ways: u64, replicas: u64) -> Flat {
+    /// Lays the parameters of a block out; without the token embedding's table where `shared` says
+    /// that it stands in another block of the rank.
+    pub fn new(code: &BlockCode, ways: u64, replicas: u64, shared: bool) -> Flat {
         let mut start = 0;
         let mut ranges = Vec::new();
         for (operator, at) in code.operators.iter().enumerate() {
-            for parameter in at.parameters(ways) {
+            for parameter in at.parameters(ways).into_iter().filter(|p| !(shared && p.tied)) {
                 let length = parameter.local_elements() as i64;
                 let is_norm = matches!(at.op.kind, OpKind::Norm { .. });
                 ranges.push(Range {
@@ -112,18 +113,29 @@ pub(crate) struct Held<'a> {
     pub(crate) flat: &'a Flat,
     pub(crate) weights: &'a Tensor,
     pub(crate) gradients: Option<&'a Tensor>,
+    /// The token embedding's table and its gradient, where they stand in another block.
+    pub(crate) table: Option<&'a [Tensor; 2]>,
 }
 
 impl Held<'_> {
     /// A parameter, as a view.
     pub(crate) fn weight(&self, operator: usize, name: &str) -> Result<Tensor> {
-        let range = self.flat.find(operator, name)?;
+        let range = match (self.flat.find(operator, name), self.table) {
+            (Err(_), Some([table, _])) => return Ok(table.shallow_clone()),
+            (found, _) => found?,
+        };
         Ok(self.weights.narrow(0, range.start, range.length).view(range.shape().as_slice()))
     }
 
     /// Adds to a parameter's gradient.
     pub(crate) fn add(&self, operator: usize, name: &str, gradient: &Tensor) -> Result<()> {
-        let range = self.flat.find(operator, name)?;
+        let range = match (self.flat.find(operator, name), self.table) {
+            (Err(_), Some([_, table])) => {
+                let _ = table.shallow_clone().g_add_(&gradient.to_kind(table.kind()));
+                return Ok(());
+            }
+            (found, _) => found?,
+        };
         let Some(buffer) = self.gradients else {
             return Err(ExecutorError::Program("a gradient arises in a forward pass".into()));
         };
@@ -169,6 +181,8 @@ pub struct StateOptions {
     pub split_parameters: bool,
     /// Number of this rank in the tensor-parallel group, and its size.
     pub tensor: (i64, u64),
+    /// The head reads the token embedding's table where that stands.
+    pub shared_table: bool,
     /// Type of the parameters in the model.
     pub kind: Kind,
     /// Type of gradients and states.
@@ -187,7 +201,7 @@ impl BlockState {
         at_true_size: bool,
     ) -> Self {
         let (replica, replicas) = options.replica;
-        let flat = Flat::new(code, options.tensor.1, replicas as u64);
+        let flat = Flat::new(code, options.tensor.1, replicas as u64, options.shared_table);
         let narrow = (options.kind, options.device);
         let weights = Tensor::zeros([flat.elements], narrow);
         for range in &flat.ranges {
@@ -236,6 +250,15 @@ impl BlockState {
     /// Whether it is the embedding or the head, whose table may be shared.
     pub fn is_end(&self) -> bool {
         self.placed.kind != BlockKind::Layer
+    }
+
+    /// The token embedding's table, with its gradient, as views.
+    pub fn table(&self) -> Option<[Tensor; 2]> {
+        let range = self.flat.ranges.iter().find(|range| range.operator_name == "token")?;
+        let view = |flat: &Tensor| {
+            flat.narrow(0, range.start, range.length).view(range.shape().as_slice())
+        };
+        Some([view(self.weights.as_ref()?), view(&self.gradients)])
     }
 
     /// The overlap of a range with what this rank holds of the gradients: first element in the

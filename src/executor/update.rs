@@ -5,6 +5,7 @@ use super::rank::Rank;
 use super::record::Beside;
 use super::state::{BlockState, Range};
 use crate::graph::BlockKind;
+use crate::lower::Program;
 use crate::plan::OptimizerSharding;
 use crate::spec::Optimizer;
 use lmplan_c10d::Adam;
@@ -51,29 +52,33 @@ fn tables(rank: &Rank) -> Vec<(&BlockState, &Range)> {
     found
 }
 
-/// How the token embedding's table is split at both of its places; they must agree.
-fn check_tables(rank: &Rank) -> Result<()> {
+/// Whether the token embedding's table is split alike at both of its places; and, for one buffer to
+/// do for both, whether its gradient is a sum over tensor-parallel ranks alike.
+pub(super) fn tables_agree(program: &Program, one_buffer: bool) -> bool {
     let table = |kind: BlockKind| {
-        let block = rank.program.block(kind);
-        block.operators.iter().find_map(|at| {
-            let parameters = at.parameters(rank.program.tensor);
+        program.block(kind).operators.iter().find_map(|at| {
             let is_embedding = kind == BlockKind::Embedding && at.op.name == "token";
-            parameters.into_iter().find(|p| p.tied || is_embedding)
+            let found = at.parameters(program.tensor).into_iter();
+            found
+                .filter(|p| p.tied || is_embedding)
+                .map(|p| (p.split, one_buffer && p.reduced))
+                .next()
         })
     };
-    let split = |kind| table(kind).map(|parameter| parameter.split);
-    if split(BlockKind::Embedding) == split(BlockKind::Head) {
-        return Ok(());
-    }
-    let what = "a token embedding and a head that share a table and split it differently";
-    Err(ExecutorError::Unsupported(what.to_owned()))
+    table(BlockKind::Head).is_none() || table(BlockKind::Embedding) == table(BlockKind::Head)
 }
 
 /// Sums the gradients of the token embedding's table over the places where it is held.
 pub(super) fn sum_tied(rank: &mut Rank) -> Result<()> {
-    check_tables(rank)?;
+    if !tables_agree(&rank.program, false) {
+        let what = "a token embedding and a head that share a table and split it differently";
+        return Err(ExecutorError::Unsupported(what.to_owned()));
+    }
     let tables = tables(rank);
     let Some((_, first)) = tables.first() else { return Ok(()) };
+    if tables.len() == 1 && rank.groups.tied.size() == 1 {
+        return Ok(());
+    }
     let length = first.length;
     rank.recorder.beside(Beside::SumTied, || {
         // Each place contributes what it holds; the rest is zero there.

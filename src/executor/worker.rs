@@ -5,9 +5,10 @@ use super::error::{ExecutorError, Result};
 use super::measure::median;
 use super::rank::{Rank, Seat};
 use super::setup;
+use super::state::{BlockState, Range};
 use super::task::{Answer, Fault, Line, Mode, Task, join};
 use super::update::whole_gradients;
-use crate::graph::Collective;
+use crate::graph::{BlockKind, Collective};
 use crate::lower::Action;
 use lmplan_c10d::Store;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use tch::{Device, Kind, Tensor};
 /// How often a rank says that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Gradients of a parameter that are smaller than this part of the largest gradient of all are held
+/// Gradients of a parameter that are smaller than this part of the largest of a block are held
 /// against that.
 const SMALL: f64 = 0.01;
 
@@ -176,19 +177,31 @@ fn raise(errors: &mut BTreeMap<String, f64>, name: String, error: f64) {
     *worst = worst.max(error);
 }
 
-/// Every gradient of this rank against its part of that of one device, relative to the largest of
-/// the parameter.
+/// What names a parameter; a shared table is the token embedding's.
+fn key_of(state: &BlockState, range: &Range) -> (BlockKind, u64, String, &'static str) {
+    if range.parameter.tied {
+        return (BlockKind::Embedding, 0, "token".to_owned(), "weight");
+    }
+    let placed = state.placed;
+    (placed.kind, placed.layer, range.operator_name.clone(), range.parameter.name)
+}
+
+fn root_mean_square(tensor: &Tensor) -> f64 {
+    tensor.to_kind(Kind::Double).square().mean(Kind::Double).double_value(&[]).sqrt()
+}
+
+/// Every gradient of this rank against its part of that of one device: root mean squares of the
+/// difference and of the parameter's gradient.
 fn compare(rank: &Rank, reference: &Rank, errors: &mut BTreeMap<String, f64>) -> Result<()> {
     let mut expected = BTreeMap::new();
     let mut floor: f64 = 0.0;
     for state in reference.blocks.iter().flatten() {
         let all = whole_gradients(reference, state)?;
         // What vanishes by symmetry is noise on both sides.
-        floor = floor.max(SMALL * all.abs().max().double_value(&[]));
+        floor = floor.max(SMALL * root_mean_square(&all));
         for range in &state.flat.ranges {
             let value = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
-            let key = (state.placed.kind, state.placed.layer, range.operator, range.parameter.name);
-            expected.insert(key, value.copy());
+            expected.insert(key_of(state, range), value.copy());
         }
     }
     for state in rank.blocks.iter().flatten() {
@@ -199,14 +212,12 @@ fn compare(rank: &Rank, reference: &Rank, errors: &mut BTreeMap<String, f64>) ->
                 "{:?} {}: {}.{}",
                 placed.kind, placed.layer, range.operator_name, range.parameter.name
             );
-            let key = (placed.kind, placed.layer, range.operator, range.parameter.name);
-            let Some(whole) = expected.get(&key) else {
+            let Some(whole) = expected.get(&key_of(state, range)) else {
                 return Err(ExecutorError::Program(format!("{name} has no counterpart")));
             };
             let part = range.part(whole, rank.seat.tensor as i64);
             let own = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
-            let largest = whole.abs().max().double_value(&[]);
-            let error = (own - part).abs().max().double_value(&[]) / largest.max(floor);
+            let error = root_mean_square(&(own - part)) / root_mean_square(whole).max(floor);
             raise(errors, name, if error.is_nan() { f64::INFINITY } else { error });
         }
     }

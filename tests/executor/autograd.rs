@@ -222,10 +222,9 @@ fn heads(input: &Tensor, [heads, kv, width]: [i64; 3]) -> [Tensor; 3] {
 fn attention(input: &Tensor, shape: [i64; 3], causal: bool) -> Tensor {
     let [query, key, value] = heads(input, shape);
     let rows = query.size()[2];
-    let mut scores = query.matmul(&key.transpose(2, 3)) / (shape[2] as f64).sqrt();
-    if causal {
-        scores = scores + Tensor::full([rows, rows], f64::NEG_INFINITY, DOUBLE).triu(1);
-    }
+    let scores = query.matmul(&key.transpose(2, 3)) / (shape[2] as f64).sqrt();
+    let hidden = if causal { f64::NEG_INFINITY } else { 0.0 };
+    let scores = scores + Tensor::full([rows, rows], hidden, DOUBLE).triu(1);
     let output = scores.softmax(-1, Kind::Double).matmul(&value);
     output.permute([2, 0, 1, 3]).reshape([rows, input.size()[1], -1])
 }

@@ -198,7 +198,7 @@ fn every_strategy_computes_the_same() {
                 plan.operators.insert(block.clone(), operators.iter().map(pick).collect());
             }
             // The table is split alike at both of its places, or not at all.
-            let split = next(&mut state) % 2 == 0;
+            let split = next(&mut state).is_multiple_of(2);
             let table = if split { "vocabulary" } else { "replicated" };
             let head = if split { "column" } else { "replicated" };
             if let Some(embedding) = plan.operators.get_mut("embedding") {

@@ -329,6 +329,28 @@ int lmplan_load_cuda() {
   return -1;
 }
 
+// Multiprocessors and memory of a GPU, from the CUDA runtime that libtorch is linked with.
+int lmplan_gpu(int device, int* multiprocessors, uint64_t* memory) {
+  return guard([&] {
+    using Attribute = int (*)(int*, int, int);
+    using MemInfo = int (*)(size_t*, size_t*);
+    using SetDevice = int (*)(int);
+    auto attribute = reinterpret_cast<Attribute>(dlsym(RTLD_DEFAULT, "cudaDeviceGetAttribute"));
+    auto info = reinterpret_cast<MemInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
+    auto set = reinterpret_cast<SetDevice>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
+    if (attribute == nullptr || info == nullptr || set == nullptr) {
+      throw std::runtime_error("the CUDA runtime is not there");
+    }
+    constexpr int multiprocessor_count = 16;
+    size_t free = 0, total = 0;
+    if (set(device) != 0 || attribute(multiprocessors, multiprocessor_count, device) != 0 ||
+        info(&free, &total) != 0) {
+      throw std::runtime_error("the GPU does not answer");
+    }
+    *memory = total;
+  });
+}
+
 int lmplan_count_cpu_memory() {
   return guard([&] {
     static CountingAllocator counting;

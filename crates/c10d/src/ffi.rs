@@ -103,6 +103,8 @@ unsafe extern "C" {
         scale: f64,
     ) -> c_int;
     pub(crate) fn lmplan_load_cuda() -> c_int;
+    pub(crate) fn lmplan_gpu(device: c_int, multiprocessors: *mut c_int, memory: *mut u64)
+    -> c_int;
     pub(crate) fn lmplan_count_cpu_memory() -> c_int;
     pub(crate) fn lmplan_memory(
         cuda: c_int,

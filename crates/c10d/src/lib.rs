@@ -12,5 +12,5 @@ mod process;
 pub use error::Error;
 pub use group::{Group, Sending, Store};
 pub use kernels::{Adam, Attended, adam, attention, attention_backward, layer_norm_backward};
-pub use memory::{Memory, count_cpu_memory, load_cuda, memory, reset_peak};
+pub use memory::{Gpu, Memory, count_cpu_memory, gpu, load_cuda, memory, reset_peak};
 pub use process::{STOP, die_with_parent, send_signal};

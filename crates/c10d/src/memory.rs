@@ -47,6 +47,27 @@ pub fn reset_peak(device: Device) -> Result<Memory, Error> {
     read(device, true)
 }
 
+/// A GPU, as its runtime describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gpu {
+    /// Streaming multiprocessors.
+    pub multiprocessors: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
+/// What the CUDA runtime says of a GPU.
+///
+/// # Errors
+/// A GPU that is not there.
+pub fn gpu(device: i32) -> Result<Gpu, Error> {
+    let (mut multiprocessors, mut memory) = (0, 0);
+    // SAFETY: both numbers outlive the call.
+    let code = unsafe { ffi::lmplan_gpu(device, &raw mut multiprocessors, &raw mut memory) };
+    Error::check(code)?;
+    Ok(Gpu { multiprocessors: u64::try_from(multiprocessors).unwrap_or(0), memory })
+}
+
 fn read(device: Device, reset: bool) -> Result<Memory, Error> {
     let (cuda, index) = match device {
         Device::Cuda(index) => (1, i32::try_from(index).unwrap_or(0)),

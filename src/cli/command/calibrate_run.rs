@@ -6,7 +6,7 @@ use crate::cli::Failure;
 use crate::cli::args::Verbosity;
 use crate::cli::output::{stem, write_whole};
 use crate::executor::calibrate::{Request, calibrate};
-use crate::spec::DeviceSpec;
+use crate::spec::{self, DeviceSpec, Source};
 use std::io::Write;
 
 /// The device of one of this machine's cores.
@@ -36,17 +36,16 @@ pub(super) fn run(
     let device = calibrate(&program, &request, &say)?;
     let text = serde_yaml::to_string(&device)
         .map_err(|error| Failure::Output(std::io::Error::other(error)))?;
-    check(&text)?;
+    check(&path, &text)?;
     write_whole(&args.output, text.as_bytes())?;
     writeln!(out, "{path}: {}", device.kernels.provenance)?;
     Ok(())
 }
 
 /// What is written must be readable.
-fn check(text: &str) -> Result<(), Failure> {
-    serde_saphyr::from_str::<DeviceSpec>(text).map(drop).map_err(|error| {
-        Failure::Verification(format!("the measured device file can not be read back: {error}"))
-    })
+fn check(name: &str, text: &str) -> Result<(), Failure> {
+    let source = Source { name: name.to_owned(), text: text.to_owned() };
+    Ok(spec::parse::<DeviceSpec>(&source).map(drop)?)
 }
 
 /// The command, the day, the processor and the library.
