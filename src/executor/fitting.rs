@@ -74,6 +74,13 @@ pub(super) fn fit_kernels(
         phrase("products", rows.iter().filter(is_gemm), spec, precision),
         phrase("attention", rows.iter().filter(is_attention), spec, precision),
     ];
+    errors.extend(fit_passes(spec, precision, rows));
+    format!("errors of the fit: {}", errors.join(", "))
+}
+
+/// Fits the bandwidth of each kind of pass by itself; their errors.
+fn fit_passes(spec: &mut DeviceSpec, precision: Precision, rows: &[MeasuredKernel]) -> Vec<String> {
+    let mut errors = Vec::new();
     for kind in PassKind::ALL {
         let is_kind = |row: &&MeasuredKernel| matches!(row.kernel, Kernel::Memory { pass, .. } if pass == kind);
         if !rows.iter().any(|row| is_kind(&row)) {
@@ -88,7 +95,7 @@ pub(super) fn fit_kernels(
         spec.kernels.pass_efficiency.insert(kind.name().to_owned(), rounded.max(1e-4));
         errors.push(phrase(kind.name(), rows.iter().filter(is_kind), spec, precision));
     }
-    format!("errors of the fit: {}", errors.join(", "))
+    errors
 }
 
 fn phrase<'a>(
