@@ -15,3 +15,4 @@ pub mod sim;
 pub mod solver;
 pub mod spec;
 pub mod units;
+pub mod validate;

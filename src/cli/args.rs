@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::command::{
-    calibrate, check, completions, graph, list, rank, schema, search, simulate, verify,
+    calibrate, check, completions, graph, list, rank, schema, search, simulate, validate, verify,
 };
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
@@ -69,6 +69,9 @@ pub enum Command {
     /// One rank of a run, started by `verify`
     #[command(hide = true)]
     Rank(rank::RankArgs),
+    /// Predict measured runs and compare
+    #[command(after_help = "Example:\n  lmplan validate --runs runs.csv --format json")]
+    Validate(validate::ValidateArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),

@@ -49,6 +49,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Verify(args) => command::verify::run(args, &cli.verbosity, out),
         Command::Calibrate(args) => command::calibrate::run(args, &cli.verbosity, out),
         Command::Rank(args) => command::rank::run(args),
+        Command::Validate(args) => command::validate::run(args, out),
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),

@@ -104,6 +104,9 @@ pub fn of_program(
     options: &RunOptions,
 ) -> Result<Rank> {
     check(&job.model)?;
+    if program.context > 1 {
+        return Err(ExecutorError::Unsupported("sequences split over ranks".to_owned()));
+    }
     let (kind, wide) = kinds(job.model.training.precision, options.double)?;
     let half = kind == Kind::Half;
     let env = Env {

@@ -86,12 +86,20 @@ impl MemoryModel {
 
 /// Activations of the micro-batches in flight, at their largest.
 fn peak_activations(layer: &BlockTimes, chunks: &[StageWork<'_>], in_flight: &[InFlight]) -> Bytes {
-    // All chunks of a stage have the same layers.
-    let layers: Bytes = chunks.first().map_or(Bytes::ZERO, |work| layers_saved(layer, work));
+    // All chunks of a stage have the same layers, but that with the embedding and that with the
+    // head may have one fewer.
+    let kept =
+        |work: Option<&StageWork<'_>>| work.map_or(Bytes::ZERO, |work| layers_saved(layer, work));
+    let layers = chunks.iter().map(|work| kept(Some(work))).max().unwrap_or(Bytes::ZERO);
+    let [fewer_first, fewer_last] =
+        [chunks.first(), chunks.last()].map(|work| layers.saturating_sub(kept(work)));
     let saved = |block: Option<&BlockTimes>| block.map_or(Bytes::ZERO, |block| block.saved[0]);
     let first = saved(chunks.first().and_then(|work| work.embedding));
     let last = saved(chunks.last().and_then(|work| work.head));
-    let at = |held: &InFlight| layers * held.all + first * held.first + last * held.last;
+    let at = |held: &InFlight| {
+        let all = layers * held.all + first * held.first + last * held.last;
+        all.saturating_sub(fewer_first * held.first + fewer_last * held.last)
+    };
     in_flight.iter().map(at).max().unwrap_or(Bytes::ZERO)
 }
 

@@ -160,10 +160,14 @@ impl BlockCode {
             if let Some([_, end]) = &operator.end {
                 backward.extend_from_slice(&end.instructions);
             }
-            backward.extend_from_slice(&operator.sharding.backward);
+            // The input's gradient may be converted beside the product for the weights' gradient.
+            let all = &operator.sharding.backward;
+            let at = operator.sharding.early_conversion().map_or(all.len(), |(at, _)| at);
+            backward.extend_from_slice(&all[..at]);
             for input in operator.inputs.iter().rev() {
                 backward.extend_from_slice(&input.leave.instructions);
             }
+            backward.extend_from_slice(&all[at..]);
         }
         backward.extend(self.input_sum.clone());
         backward
@@ -245,6 +249,8 @@ pub struct Program {
     pub sharding: OptimizerSharding,
     /// Ranks that share each operator (t).
     pub tensor: u64,
+    /// Ranks that share each sequence (c).
+    pub context: u64,
     /// Sequences of a micro-batch (b).
     pub micro_batch: u64,
     /// Embedding, layer and head.

@@ -104,6 +104,18 @@ pub enum OptimizerSharding {
     Zero3,
 }
 
+impl OptimizerSharding {
+    /// The word for it in plans.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OptimizerSharding::None => "none",
+            OptimizerSharding::Zero1 => "zero1",
+            OptimizerSharding::Zero2 => "zero2",
+            OptimizerSharding::Zero3 => "zero3",
+        }
+    }
+}
+
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

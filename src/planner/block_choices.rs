@@ -87,6 +87,8 @@ pub struct PassParts {
     pub compute: SimTime,
     /// Tensor-parallel collectives.
     pub tensor_parallel: SimTime,
+    /// Context-parallel collectives.
+    pub context_parallel: SimTime,
     /// Operations executed.
     pub flops: f64,
 }
@@ -96,8 +98,9 @@ impl PassParts {
     pub fn of(pass: &PassCost, launch: SimTime) -> PassParts {
         let time = pass_time(pass, launch);
         PassParts {
-            compute: time.saturating_sub(pass.tensor_parallel),
+            compute: time.saturating_sub(pass.tensor_parallel + pass.context_parallel),
             tensor_parallel: pass.tensor_parallel,
+            context_parallel: pass.context_parallel,
             flops: pass.flops,
         }
     }
@@ -107,6 +110,7 @@ impl PassParts {
         PassParts {
             compute: self.compute * count,
             tensor_parallel: self.tensor_parallel * count,
+            context_parallel: self.context_parallel * count,
             flops: self.flops * count as f64,
         }
     }
@@ -116,6 +120,7 @@ impl PassParts {
         PassParts {
             compute: self.compute + other.compute,
             tensor_parallel: self.tensor_parallel + other.tensor_parallel,
+            context_parallel: self.context_parallel + other.context_parallel,
             flops: self.flops + other.flops,
         }
     }

@@ -27,6 +27,31 @@ fn candidate(c: &Candidate) -> Value {
     ])
 }
 
+/// The space that the certificate speaks of.
+fn space_json(job: &Job, space: &Space, candidates: u64) -> Value {
+    json!({
+        "devices": space.devices,
+        "global_batch_size": space.global_batch,
+        "sequence_length": space.sequence_length,
+        "num_layers": space.num_layers,
+        "tensor_divides": space.tensor_divides,
+        "schedules": space.schedules,
+        "candidates": candidates,
+        "precision": job.model.training.precision,
+        "pins": {
+            "tensor": space.pins.tensor,
+            "pipeline": space.pins.pipeline,
+            "data": space.pins.data,
+            "micro_batch": space.pins.micro_batch,
+            "virtual_stages": space.pins.chunks,
+            "schedule": space.pins.schedule,
+            "sequence_parallel": space.pins.sequence_parallel,
+            "optimizer_sharding": space.pins.sharding,
+            "recompute": space.pins.recompute,
+        },
+    })
+}
+
 /// The certificate as JSON, and in sentences.
 pub(super) fn write(
     job: &Job,
@@ -53,7 +78,6 @@ pub(super) fn write(
     }
     let time = found.best.first().map_or(SimTime::ZERO, |solution| solution.time);
     let [groups_len, bounds_len, solved_len] = [groups.len(), bounds.len(), solved.len()];
-    let pinned = |pin: &Option<Vec<u64>>| pin.clone();
     let value = json!({
         "schema": "lmplan.certificate/1",
         "lmplan": env!("CARGO_PKG_VERSION"),
@@ -62,27 +86,7 @@ pub(super) fn write(
         "iteration_time_ps": time.picos(),
         "status": found.status,
         "certifies": "no plan of the space is better under this cost model and simulator",
-        "space": {
-            "devices": space.devices,
-            "global_batch_size": space.global_batch,
-            "sequence_length": space.sequence_length,
-            "num_layers": space.num_layers,
-            "tensor_divides": space.tensor_divides,
-            "schedules": space.schedules,
-            "candidates": found.candidates,
-            "precision": job.model.training.precision,
-            "pins": {
-                "tensor": pinned(&space.pins.tensor),
-                "pipeline": pinned(&space.pins.pipeline),
-                "data": pinned(&space.pins.data),
-                "micro_batch": pinned(&space.pins.micro_batch),
-                "virtual_stages": pinned(&space.pins.chunks),
-                "schedule": space.pins.schedule,
-                "sequence_parallel": space.pins.sequence_parallel,
-                "optimizer_sharding": space.pins.sharding,
-                "recompute": space.pins.recompute,
-            },
-        },
+        "space": space_json(job, space, found.candidates),
         "columns": {
             "excluded_groups": "[tensor, pipeline, data, bound in ps]: no plan of these ways is faster",
             "excluded_candidates": "[[tensor, pipeline, data, micro_batch, virtual_stages, schedule, sequence_parallel, optimizer_sharding], bound in ps]",

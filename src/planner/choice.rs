@@ -26,6 +26,17 @@ pub struct Choice {
     /// Layers of each chunk of each stage: those that recompute nothing, the attention core,
     /// everything.
     pub stages: Vec<[u64; 3]>,
+    /// Whether, under interleaving, the chunk with the embedding and the chunk with the head hold
+    /// one layer fewer.
+    pub short_ends: bool,
+}
+
+/// The layers of a chunk less one, of the kind that recomputes most.
+fn one_fewer(mut layers: [u64; 3]) -> [u64; 3] {
+    if let Some(kind) = layers.iter_mut().rev().find(|count| **count > 0) {
+        *kind -= 1;
+    }
+    layers
 }
 
 /// Names of the blocks in a plan file.
@@ -47,6 +58,7 @@ impl Choice {
             layer: choices.layer[solution.layer].clone(),
             head: head[last.and_then(|c| c.head).unwrap_or(0)].clone(),
             stages: solution.columns.iter().map(|column| column.recompute).collect(),
+            short_ends: false,
         }
     }
 
@@ -64,8 +76,8 @@ impl Choice {
     /// What does not suit the job, the first thing found.
     pub fn of_plan(job: &Job, plan: &Plan) -> Result<Choice, PlanError> {
         let candidate = candidate_of(job, plan)?;
-        let context = job.shard_context(candidate.tensor, candidate.micro_batch);
-        let prices = job.tensor_prices(candidate.tensor);
+        let context = job.shard_context(candidate.tensor, candidate.context, candidate.micro_batch);
+        let prices = job.block_prices(candidate.tensor, candidate.context);
         let boundary = Job::boundary(candidate.sequence_parallel);
         check_blocks(plan)?;
         let option = |kind: BlockKind, name: &'static str| {
@@ -79,12 +91,14 @@ impl Choice {
             };
             option.map_err(|error| PlanError::Block { block: name, error })
         };
+        let short_ends = has_short_ends(&candidate, job.model.num_layers);
         Ok(Choice {
             candidate,
             embedding: option(BlockKind::Embedding, "embedding")?,
             layer: option(BlockKind::Layer, "layer")?,
             head: option(BlockKind::Head, "head")?,
             stages: stages_of(job, plan, &candidate)?,
+            short_ends,
         })
     }
 
@@ -107,7 +121,7 @@ impl Choice {
                 tensor: c.tensor,
                 pipeline: c.pipeline,
                 data: c.data,
-                context: 1,
+                context: c.context,
                 expert: 1,
                 virtual_stages: c.chunks,
                 sequence_parallel: c.sequence_parallel,
@@ -120,12 +134,24 @@ impl Choice {
         }
     }
 
+    /// Layers of a chunk of a stage, by recomputation.
+    pub fn chunk_layers(&self, stage: usize, chunk: u64) -> [u64; 3] {
+        let layers = self.stages[stage];
+        let first = stage == 0 && chunk == 0;
+        let last = stage + 1 == self.stages.len() && chunk + 1 == self.candidate.chunks;
+        if self.short_ends && (first || last) { one_fewer(layers) } else { layers }
+    }
+
     /// Layers of each stage, by range, with where they stand.
     pub fn stage_plans(&self, job: &Job) -> Vec<StagePlan> {
         let mut next = 0;
         let stage = |(q, layers): (usize, &[u64; 3])| {
             let v = self.candidate.chunks;
-            let [none, selective, full] = layers.map(|count| count * v);
+            let mut all = layers.map(|count| count * v);
+            if self.short_ends && (q == 0 || q + 1 == self.stages.len()) {
+                all = one_fewer(all);
+            }
+            let [none, selective, full] = all;
             let first = next;
             next += none + selective + full;
             StagePlan {
@@ -141,7 +167,7 @@ impl Choice {
 /// Where the devices of a stage stand: ranks fill nodes in order.
 fn devices_of(job: &Job, candidate: &Candidate, stage: u64) -> String {
     let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node).max(1);
-    let stride = candidate.tensor * candidate.data;
+    let stride = candidate.tensor * candidate.replicas();
     let (first, end) = (stage * stride, (stage + 1) * stride);
     let (low, high) = (first / per_node, (end - 1) / per_node);
     let mut start = 0;
@@ -172,6 +198,7 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
         ("parallelism.tensor", p.tensor),
         ("parallelism.pipeline", p.pipeline),
         ("parallelism.data", p.data),
+        ("parallelism.context", p.context),
         ("parallelism.virtual_stages", p.virtual_stages),
         ("batch.micro", plan.batch.micro),
         ("batch.global", plan.batch.global),
@@ -181,9 +208,6 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
             let expected = "a number from 1 to 1,000,000,000 is expected".to_owned();
             return Err(PlanError::Number { field, found, expected });
         }
-    }
-    if p.context > 1 {
-        return Err(PlanError::Unsupported("parallelism.context"));
     }
     if p.expert > 1 {
         return Err(PlanError::Unsupported("parallelism.expert"));
@@ -202,24 +226,30 @@ fn candidate_of(job: &Job, plan: &Plan) -> Result<Candidate, PlanError> {
         let cluster = job.cluster.name.clone();
         return Err(PlanError::Devices { used, there: job.devices, cluster });
     }
+    let length = job.model.sequence_length;
+    if !length.is_multiple_of(p.context) {
+        let expected = format!("a divisor of the sequence length {length} is expected");
+        return Err(PlanError::Number { field: "parallelism.context", found: p.context, expected });
+    }
     let Some(micro_batches) = plan.num_micro_batches() else {
         let (global, data, micro) = (plan.batch.global, p.data, plan.batch.micro);
         let nearest = global.div_ceil(data * micro) * data * micro;
         return Err(PlanError::Batch { global, data, micro, nearest });
     };
     check_schedule(plan, micro_batches, layers)?;
-    if p.sequence_parallel && !job.model.sequence_length.is_multiple_of(p.tensor) {
+    if p.sequence_parallel && !(length / p.context).is_multiple_of(p.tensor) {
         let expected = format!(
-            "sequence parallelism needs a divisor of the sequence length {}",
-            job.model.sequence_length
+            "sequence parallelism needs a divisor of the {} tokens of a sequence on a rank",
+            length / p.context
         );
         return Err(PlanError::Number { field: "parallelism.tensor", found: p.tensor, expected });
     }
-    let alone = p.data == 1;
+    let alone = p.data * p.context == 1;
     Ok(Candidate {
         tensor: p.tensor,
         pipeline: p.pipeline,
         data: p.data,
+        context: p.context,
         micro_batch: plan.batch.micro,
         chunks: p.virtual_stages,
         micro_batches,
@@ -247,9 +277,10 @@ fn check_schedule(plan: &Plan, micro_batches: u64, layers: u64) -> Result<(), Pl
             p.pipeline
         ));
     }
-    if !layers.is_multiple_of(p.pipeline * p.virtual_stages) {
+    let parts = p.pipeline * p.virtual_stages;
+    if !layers.is_multiple_of(parts) && !(layers + 2).is_multiple_of(parts) {
         return refuse(format!(
-            "needs equal chunks: {layers} layers are not a multiple of {} stages x {} `virtual_stages`",
+            "needs equal chunks: {layers} layers, or these with embedding and head as one more each, are not a multiple of {} stages x {} `virtual_stages`",
             p.pipeline, p.virtual_stages
         ));
     }
@@ -264,6 +295,11 @@ fn check_blocks(plan: &Plan) -> Result<(), PlanError> {
         }
         None => Ok(()),
     }
+}
+
+/// Whether chunks are equal only with the embedding and the head counted as a layer each.
+fn has_short_ends(candidate: &Candidate, layers: u64) -> bool {
+    candidate.chunks > 1 && !layers.is_multiple_of(candidate.pipeline * candidate.chunks)
 }
 
 /// Strategies in the order of the block's operators; `replicated` where none is given.
@@ -283,7 +319,11 @@ fn strategies<'a>(
 
 fn stages_of(job: &Job, plan: &Plan, candidate: &Candidate) -> Result<Vec<[u64; 3]>, PlanError> {
     let (p, v, layers) = (candidate.pipeline, candidate.chunks, job.model.num_layers);
+    let short = u64::from(has_short_ends(candidate, layers));
     if plan.stages.is_empty() {
+        if short > 0 {
+            return Ok(vec![[(layers + 2) / p / v, 0, 0]; p as usize]);
+        }
         let even = |q: u64| layers / p + u64::from(q < layers % p);
         return Ok((0..p).map(|q| [even(q) / v, 0, 0]).collect());
     }
@@ -306,15 +346,21 @@ fn stages_of(job: &Job, plan: &Plan, candidate: &Candidate) -> Result<Vec<[u64; 
         next = range.end;
         let count = range.end - range.start;
         let r = &given.recompute;
-        let kinds = [r.none, r.selective, r.full];
+        let mut kinds = [r.none, r.selective, r.full];
         let sum = kinds.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
         if sum != count {
             return refuse(format!("`recompute` names {sum} layers, `layers` {count}"));
         }
-        if v > 1 && (count != layers / p || kinds.iter().any(|n| !n.is_multiple_of(v))) {
+        let is_end = stage == 0 || stage + 1 == plan.stages.len();
+        let fewer = if is_end { short } else { 0 };
+        if let Some(kind) = kinds.iter_mut().rev().find(|count| **count > 0) {
+            *kind += fewer;
+        }
+        let each = (layers + 2 * short) / p;
+        if v > 1 && (count + fewer != each || kinds.iter().any(|n| !n.is_multiple_of(v))) {
             return refuse(format!(
-                "with {v} `virtual_stages` every stage holds {} layers, and every chunk recomputes alike",
-                layers / p
+                "with {v} `virtual_stages` this stage holds {} layers, and every chunk recomputes alike",
+                each - fewer
             ));
         }
         stages.push(kinds.map(|n| n / v));

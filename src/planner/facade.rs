@@ -177,7 +177,7 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
 
 fn overlap_words(job: &Job, c: &Candidate) -> String {
     let mut words = Vec::new();
-    if c.data > 1 {
+    if c.replicas() > 1 {
         let word = if job.stack.overlap_gradient_reduce { "beside" } else { "after" };
         words.push(format!("gradients are reduced {word} the backward pass"));
     }

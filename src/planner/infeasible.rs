@@ -165,12 +165,12 @@ impl fmt::Display for Infeasibility {
                 let total = memory.total();
                 writeln!(
                     f,
-                    "closest: t{} p{} d{} b{}, {:?}; stage {stage} needs {total}, {} more than there is",
+                    "closest: t{} p{} d{} b{}, optimizer sharding {}; stage {stage} needs {total}, {} more than there is",
                     c.tensor,
                     c.pipeline,
                     c.data,
                     c.micro_batch,
-                    c.sharding,
+                    c.sharding.name(),
                     total.saturating_sub(self.capacity)
                 )?;
                 writeln!(

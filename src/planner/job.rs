@@ -126,15 +126,15 @@ impl Job {
     }
 
     /// What operators are expanded for.
-    pub fn shard_context(&self, tensor: u64, micro_batch: u64) -> ShardContext<'_> {
+    pub fn shard_context(&self, tensor: u64, context: u64, micro_batch: u64) -> ShardContext<'_> {
         let precision = self.model.training.precision;
-        ShardContext { tensor, context: 1, micro_batch, stack: &self.stack, precision }
+        ShardContext { tensor, context, micro_batch, stack: &self.stack, precision }
     }
 
-    /// Prices inside one tensor-parallel group, for block choices.
-    pub fn tensor_prices(&self, tensor: u64) -> PlacedCost<'_> {
-        let alone = GroupPlacement::new(&self.cluster, 1, 1);
-        self.cost.with_groups(GroupPlacement::new(&self.cluster, tensor, 1), alone, alone)
+    /// Prices inside one tensor-parallel and one context-parallel group, for block choices.
+    pub fn block_prices(&self, tensor: u64, context: u64) -> PlacedCost<'_> {
+        let place = |size, stride| GroupPlacement::new(&self.cluster, size, stride);
+        self.cost.with_groups(place(tensor, 1), place(context, tensor), place(1, 1))
     }
 
     /// Time of the host to launch one kernel.
@@ -164,8 +164,8 @@ impl Job {
     }
 
     fn make_choices(&self, (tensor, micro_batch, sequence_parallel): BlockKey) -> BlockChoices {
-        let context = self.shard_context(tensor, micro_batch);
-        let prices = self.tensor_prices(tensor);
+        let context = self.shard_context(tensor, 1, micro_batch);
+        let prices = self.block_prices(tensor, 1);
         let boundary = Self::boundary(sequence_parallel);
         let options = |kind: BlockKind| {
             block_options(&self.graph, self.block(kind), &context, boundary, &prices)
@@ -182,8 +182,9 @@ impl Job {
 
     /// Bytes of the activation between two blocks, on one rank.
     fn boundary_bytes(&self, candidate: &Candidate) -> Bytes {
-        let context = self.shard_context(candidate.tensor, candidate.micro_batch);
-        let rows = candidate.micro_batch * self.model.sequence_length;
+        let context =
+            self.shard_context(candidate.tensor, candidate.context, candidate.micro_batch);
+        let rows = candidate.micro_batch * self.model.sequence_length.div_ceil(candidate.context);
         let whole = Bytes::new(rows * self.model.hidden_size * context.element_bytes());
         if candidate.sequence_parallel { whole.div_ceil(candidate.tensor) } else { whole }
     }
@@ -194,7 +195,7 @@ impl Job {
         if p == 1 {
             return vec![SimTime::ZERO];
         }
-        let stride = candidate.tensor * candidate.data;
+        let stride = candidate.tensor * candidate.replicas();
         let per_node = self.cluster.nodes.iter().map(|group| group.devices_per_node).min();
         let per_node = per_node.unwrap_or(1).max(1);
         let nodes: u64 = self.cluster.nodes.iter().map(|group| group.count).sum();
@@ -221,7 +222,7 @@ impl Job {
         if !splits {
             return send(bytes);
         }
-        let tensor = self.tensor_prices(candidate.tensor);
+        let tensor = self.block_prices(candidate.tensor, 1);
         send(bytes.div_ceil(candidate.tensor))
             + tensor.collective(Collective::AllGather, bytes, Group::Tensor)
     }
@@ -280,8 +281,8 @@ impl Costs for Job {
         let place = |size, stride| GroupPlacement::new(&self.cluster, size, stride);
         let placed = self.cost.with_groups(
             place(candidate.tensor, 1),
-            place(1, 1),
-            place(candidate.data, candidate.tensor),
+            place(candidate.context, candidate.tensor),
+            place(candidate.replicas(), candidate.tensor),
         );
         let optimizer = self.model.training.optimizer;
         Box::new(StagePrices { placed, cost: &self.cost, optimizer })
@@ -300,7 +301,7 @@ impl Costs for Job {
         };
         let tied = self.tied_elements(candidate.tensor);
         let tied_reduce = if p > 1 && tied > 0 {
-            let stride = candidate.tensor * candidate.data * (p - 1);
+            let stride = candidate.tensor * candidate.replicas() * (p - 1);
             all_reduce(tied * self.shape(candidate).gradient_bytes, 2, stride)
         } else {
             SimTime::ZERO
@@ -318,10 +319,10 @@ impl Costs for Job {
     }
 
     fn shape(&self, candidate: &Candidate) -> StageShape {
-        let element_bytes = self.shard_context(1, 1).element_bytes();
+        let element_bytes = self.shard_context(1, 1, 1).element_bytes();
         let whole = matches!(self.model.training.precision, Precision::Fp32 | Precision::Tf32);
         StageShape {
-            replicas: candidate.data,
+            replicas: candidate.replicas(),
             sharding: candidate.sharding,
             parameter_bytes: element_bytes,
             gradient_bytes: if whole { 4 } else { self.stack.gradient_reduce_bytes },
@@ -334,7 +335,13 @@ impl Costs for Job {
 
     fn memory(&self, candidate: &Candidate) -> MemoryModel {
         let state = self.cost.state_bytes(self.model.training.optimizer);
-        let ways = [candidate.tensor, candidate.pipeline, candidate.data, candidate.devices()];
+        let ways = [
+            candidate.tensor,
+            candidate.context,
+            candidate.pipeline,
+            candidate.replicas(),
+            candidate.devices(),
+        ];
         let groups = ways.iter().filter(|ways| **ways > 1).count() as u64;
         let transfer =
             if candidate.pipeline > 1 { self.boundary_bytes(candidate) } else { Bytes::ZERO };

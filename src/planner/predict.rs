@@ -118,9 +118,13 @@ impl<'a> Staged<'a> {
 
     /// The chunks of a stage.
     fn works(&self, q: usize) -> Vec<StageWork<'_>> {
-        let layers = self.choice.stages[q];
         let chunks = self.pipeline.chunks as usize;
-        let mut works = vec![StageWork { layers, embedding: None, head: None }; chunks];
+        let work = |chunk| StageWork {
+            layers: self.choice.chunk_layers(q, chunk),
+            embedding: None,
+            head: None,
+        };
+        let mut works: Vec<StageWork<'_>> = (0..self.pipeline.chunks).map(work).collect();
         if q == 0 {
             works[0].embedding = Some(&self.embedding);
         }
@@ -207,7 +211,8 @@ impl<'a> Staged<'a> {
         let both = |option: &super::block::BlockOption| {
             PassParts::of(&option.forward, launch).plus(PassParts::of(&option.backward, launch))
         };
-        let layers: u64 = self.choice.stages[q].iter().sum::<u64>() * v;
+        let counts: Vec<[u64; 3]> = (0..v).map(|k| self.choice.chunk_layers(q, k)).collect();
+        let layers: u64 = counts.iter().flatten().sum();
         let mut plain = both(&self.choice.layer).times(layers);
         if q == 0 {
             plain = plain.plus(both(&self.choice.embedding));
@@ -218,7 +223,7 @@ impl<'a> Staged<'a> {
         let mut again = PassParts::default();
         for r in 1..3 {
             let pass = PassParts::of(&self.choice.layer.recompute[r], launch);
-            again = again.plus(pass.times(self.choice.stages[q][r] * v));
+            again = again.plus(pass.times(counts.iter().map(|layers| layers[r]).sum()));
         }
         (plain, again)
     }
@@ -229,7 +234,7 @@ impl<'a> Staged<'a> {
     fn hardware_flops(&self, model_flops: f64) -> f64 {
         let again: f64 = (0..self.choice.stages.len()).map(|q| self.parts(q).1.flops).sum();
         let c = &self.choice.candidate;
-        model_flops + again * (c.micro_batches * c.data * c.tensor) as f64
+        model_flops + again * (c.micro_batches * c.replicas() * c.tensor) as f64
     }
 
     /// Where the iteration goes, by leaving parts out one after the other: transfers, then
@@ -262,16 +267,16 @@ impl<'a> Staged<'a> {
         let work = busy(&times[busiest]) * self.pipeline.micro_batches;
         let (plain, again) = self.parts(busiest);
         let m = self.pipeline.micro_batches;
-        let recompute = (again.compute + again.tensor_parallel) * m;
-        let tensor = plain.tensor_parallel * m;
-        let compute = work.saturating_sub(recompute + tensor);
+        let recompute = (again.compute + again.tensor_parallel + again.context_parallel) * m;
+        let (tensor, context) = (plain.tensor_parallel * m, plain.context_parallel * m);
+        let compute = work.saturating_sub(recompute + tensor + context);
         let s = |time: SimTime| time.seconds().get();
-        let parts = [p2p, data, optimizer, tensor, recompute, compute];
+        let parts = [p2p, data, optimizer, tensor, context, recompute, compute];
         let bubble = end.saturating_sub(parts.into_iter().sum());
         Breakdown {
             compute_s: s(compute),
             tensor_parallel_s: s(tensor),
-            context_parallel_s: 0.0,
+            context_parallel_s: s(context),
             expert_parallel_s: 0.0,
             pipeline_p2p_s: s(p2p),
             pipeline_bubble_s: s(bubble),

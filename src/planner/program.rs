@@ -37,6 +37,7 @@ impl Choice {
             replicas: c.data,
             sharding: c.sharding,
             tensor: c.tensor,
+            context: c.context,
             micro_batch: c.micro_batch,
             blocks,
             chunks: (0..c.chunks).map(|chunk| self.placed(stage, chunk)).collect(),
@@ -54,7 +55,7 @@ impl Choice {
         option: &BlockOption,
     ) -> Result<BlockCode, BlockError> {
         let c = &self.candidate;
-        let context = job.shard_context(c.tensor, c.micro_batch);
+        let context = job.shard_context(c.tensor, c.context, c.micro_batch);
         let boundary = Job::boundary(c.sequence_parallel);
         block_code(&job.graph, job.block(kind), &context, boundary, &option.strategies)
     }
@@ -63,11 +64,11 @@ impl Choice {
     /// the simulator has them.
     fn placed(&self, stage: u64, chunk: u64) -> Vec<Placed> {
         let (p, v) = (self.candidate.pipeline, self.candidate.chunks);
-        let layers = |stage: u64| self.stages[stage as usize];
+        let layers = |stage: u64, chunk: u64| self.chunk_layers(stage as usize, chunk);
         let virtual_stage = chunk * p + stage;
-        let before = (0..virtual_stage).map(|s| layers(s % p).iter().sum::<u64>());
+        let before = (0..virtual_stage).map(|s| layers(s % p, s / p).iter().sum::<u64>());
         let mut layer: u64 = before.sum();
-        let [none, selective, full] = layers(stage);
+        let [none, selective, full] = layers(stage, chunk);
         let mut placed = Vec::new();
         let end = |kind| Placed { kind, layer: 0, recompute: Recompute::None };
         if virtual_stage == 0 {

@@ -154,6 +154,46 @@ fn compositions(total: u64, parts: u64) -> Vec<Vec<u64>> {
     all
 }
 
+/// Times of every choice of stage `q` with `n` layers a chunk that fits: embedding, head, and how
+/// many layers recompute what.
+fn fitting_stages(
+    model: &StageModel<'_>,
+    memory: &MemoryModel,
+    pipeline: &Pipeline,
+    blocks: &BlockSet,
+    q: u64,
+    n: u64,
+) -> Vec<StageTimes> {
+    let (p, v) = (pipeline.stages, pipeline.chunks as usize);
+    let some = |blocks: &[BlockTimes]| -> Vec<Option<BlockTimes>> {
+        blocks.iter().cloned().map(Some).collect()
+    };
+    let embeddings = if q == 0 { some(&blocks.embedding) } else { vec![None] };
+    let heads = if q + 1 == p { some(blocks.heads(p)) } else { vec![None] };
+    let counts = (0..=n).flat_map(|full| {
+        (0..=n - full).map(move |selective| [n - full - selective, selective, full])
+    });
+    let counts: Vec<[u64; 3]> = counts.collect();
+    let mut fitting = Vec::new();
+    for embedding in &embeddings {
+        for head in &heads {
+            for layers in &counts {
+                let plain = StageWork { layers: *layers, embedding: None, head: None };
+                let mut works = vec![plain; v];
+                works[0].embedding = embedding.as_ref();
+                works[v - 1].head = head.as_ref();
+                let in_flight = pipeline.in_flight(q);
+                let peak = memory.peak(&model.shape, model.layer, &works, &in_flight);
+                if peak.total() <= memory.capacity {
+                    let model = StageModel { layer: model.layer, ..*model };
+                    fitting.push(model.stage(&works));
+                }
+            }
+        }
+    }
+    fitting
+}
+
 /// The least simulated time of a candidate over every plan that fits, by trying all of them.
 fn brute_force(costs: &Synthetic, space: &Space, candidate: &Candidate) -> Option<SimTime> {
     let Candidate { tensor, micro_batch, pipeline: p, chunks: v, .. } = *candidate;
@@ -181,45 +221,8 @@ fn brute_force(costs: &Synthetic, space: &Space, candidate: &Candidate) -> Optio
             // All choices of each stage that fit.
             let stages: Vec<Vec<StageTimes>> = (0..p as usize)
                 .map(|q| {
-                    let mut fitting = Vec::new();
-                    let none = [None];
-                    let some = |blocks: &'_ [BlockTimes]| -> Vec<Option<BlockTimes>> {
-                        blocks.iter().cloned().map(Some).collect()
-                    };
-                    let embeddings = if q == 0 { some(&blocks.embedding) } else { none.to_vec() };
-                    let heads =
-                        if q == p as usize - 1 { some(blocks.heads(p)) } else { none.to_vec() };
                     let n = split[q] / v;
-                    for embedding in &embeddings {
-                        for head in &heads {
-                            for full in 0..=n {
-                                for selective in 0..=n - full {
-                                    let recompute = [n - full - selective, selective, full];
-                                    let mut works = vec![
-                                        StageWork {
-                                            layers: recompute,
-                                            embedding: None,
-                                            head: None
-                                        };
-                                        v as usize
-                                    ];
-                                    works[0].embedding = embedding.as_ref();
-                                    works[v as usize - 1].head = head.as_ref();
-                                    let peak = memory.peak(
-                                        &shape,
-                                        layer,
-                                        &works,
-                                        &pipeline.in_flight(q as u64),
-                                    );
-                                    if peak.total() <= memory.capacity {
-                                        let model = StageModel { layer, ..model };
-                                        fitting.push(model.stage(&works));
-                                    }
-                                }
-                            }
-                        }
-                    }
-                    fitting
+                    fitting_stages(&model, &memory, &pipeline, &blocks, q as u64, n)
                 })
                 .collect();
             for_each_choice(&stages, &mut |times| {

@@ -12,6 +12,8 @@ pub struct Candidate {
     pub pipeline: u64,
     /// Replicas (d).
     pub data: u64,
+    /// Ranks that share each sequence (c); the search leaves it at 1.
+    pub context: u64,
     /// Sequences of a micro-batch (b).
     pub micro_batch: u64,
     /// Model chunks of a stage (v).
@@ -29,7 +31,12 @@ pub struct Candidate {
 impl Candidate {
     /// Devices that it uses.
     pub const fn devices(&self) -> u64 {
-        self.tensor * self.pipeline * self.data
+        self.tensor * self.pipeline * self.data * self.context
+    }
+
+    /// Ranks that hold the same parameters (d·c): gradients are summed over them.
+    pub const fn replicas(&self) -> u64 {
+        self.data * self.context
     }
 }
 
@@ -220,6 +227,7 @@ impl Space {
                             tensor,
                             pipeline,
                             data,
+                            context: 1,
                             micro_batch,
                             chunks,
                             micro_batches,

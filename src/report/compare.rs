@@ -1,7 +1,7 @@
 //! The plans behind the best one: what differs, what it costs, what would turn the order around.
 
 use super::number;
-use super::summary::{degrees, half_width, recompute, schedule, sharding};
+use super::summary::{degrees, half_width, recompute, schedule};
 use crate::plan::Plan;
 use crate::planner::Alternative;
 use crate::sim::Prediction;
@@ -30,7 +30,7 @@ pub(super) fn changes(from: &Plan, to: &Plan) -> Vec<String> {
         list.push(format!("{word} sequence parallel"));
     }
     if from.optimizer_sharding != to.optimizer_sharding {
-        let (old, new) = (sharding(from.optimizer_sharding), sharding(to.optimizer_sharding));
+        let (old, new) = (from.optimizer_sharding.name(), to.optimizer_sharding.name());
         list.push(format!("optimizer sharding {old} -> {new}"));
     }
     let (old, new) = (recompute(from), recompute(to));

@@ -1,6 +1,6 @@
 //! One row for each plan: the best and the alternatives, best first.
 
-use super::summary::{recompute, schedule, sharding};
+use super::summary::{recompute, schedule};
 use crate::plan::Plan;
 use crate::planner::SearchOutcome;
 use crate::sim::Prediction;
@@ -40,7 +40,7 @@ fn row(out: &mut String, rank: usize, plan: &Plan, prediction: &Prediction) {
         plan.batch.global,
         plan.batch.micro,
         schedule(plan.schedule),
-        sharding(plan.optimizer_sharding),
+        plan.optimizer_sharding.name(),
         recompute(plan),
     );
     let _ = writeln!(

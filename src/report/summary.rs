@@ -112,7 +112,7 @@ pub(super) fn plan_line(plan: &Plan) -> String {
         parts.push("sequence parallel".to_owned());
     }
     if plan.optimizer_sharding != OptimizerSharding::None {
-        parts.push(sharding(plan.optimizer_sharding).to_owned());
+        parts.push(plan.optimizer_sharding.name().to_owned());
     }
     parts.push(format!("recompute {}", recompute(plan)));
     parts.join(", ")
@@ -144,16 +144,6 @@ pub(super) fn schedule(kind: ScheduleKind) -> &'static str {
         ScheduleKind::Gpipe => "gpipe",
         ScheduleKind::OneFOneB => "1f1b",
         ScheduleKind::Interleaved => "interleaved-1f1b",
-    }
-}
-
-/// Name of an optimizer sharding, as in plans.
-pub(super) fn sharding(kind: OptimizerSharding) -> &'static str {
-    match kind {
-        OptimizerSharding::None => "none",
-        OptimizerSharding::Zero1 => "zero1",
-        OptimizerSharding::Zero2 => "zero2",
-        OptimizerSharding::Zero3 => "zero3",
     }
 }
 

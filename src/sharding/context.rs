@@ -8,7 +8,7 @@ use crate::spec::stack::StackSpec;
 pub struct ShardContext<'a> {
     /// Ranks that share each operator (t).
     pub tensor: u64,
-    /// Ranks that share each sequence (c). Only 1 is expanded so far; blocks refuse others.
+    /// Ranks that share each sequence (c).
     pub context: u64,
     /// Sequences of a micro-batch (b).
     pub micro_batch: u64,

@@ -5,7 +5,7 @@
 //! size, heads, inner width or vocabulary. Forward, the activation itself is converted; backward,
 //! its gradient is. Conversions to a part of what a rank already holds are free.
 
-use super::{Group, Instruction, ShardContext, TensorShape, pass};
+use super::{Beside, Group, Instruction, Overlap, ShardContext, TensorShape, pass};
 use crate::graph::{Collective, PassKind};
 use crate::units::Bytes;
 
@@ -61,11 +61,25 @@ pub fn conversion(
         (_, Replicated) => (Collective::AllGather, whole),
         _ => (Collective::AllToAll, part),
     };
-    let mut instructions =
-        vec![Instruction::Communicate { op, collective, group: Group::Tensor, bytes }];
+    let mut instructions = vec![Instruction::Communicate {
+        op,
+        collective,
+        group: Group::Tensor,
+        bytes,
+        overlap: None,
+    }];
     if from == Feature || to == Feature {
         let local = if to == Replicated { whole } else { part };
         instructions.push(pass::memory(op, PassKind::Copy, local, local, 1));
     }
     instructions
+}
+
+/// Lets the collectives of a conversion run beside the kernel that follows it.
+pub fn beside_next(instructions: &mut [Instruction]) {
+    for instruction in instructions {
+        if let Instruction::Communicate { overlap, .. } = instruction {
+            *overlap = Some(Overlap::whole(Beside::Next));
+        }
+    }
 }

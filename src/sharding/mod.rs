@@ -7,7 +7,7 @@ pub mod pass;
 pub mod rules;
 
 pub use context::ShardContext;
-pub use layout::{Layout, conversion, local_elements};
+pub use layout::{Layout, beside_next, conversion, local_elements};
 pub use rules::{InputPort, Port, STRATEGIES, Sharding, Site, TensorShape, shardings};
 
 use crate::graph::{Collective, Kernel};
@@ -44,7 +44,59 @@ pub enum Instruction {
         group: Group,
         /// Size, as [`Collective`] defines it.
         bytes: Bytes,
+        /// Computation of the same rank that it runs beside, if any.
+        overlap: Option<Overlap>,
     },
+}
+
+/// A kernel that a collective runs beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// The next kernel of the list.
+    Next,
+    /// The kernel before.
+    Previous,
+}
+
+/// How a collective runs beside a kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overlap {
+    /// Beside which.
+    pub beside: Beside,
+    /// Share of the collective that can not run beside it: the part that the kernel's first tile
+    /// waits for, or that follows its last.
+    pub exposed: f64,
+    /// Share of the kernel that the rest can run beside.
+    pub cover: f64,
+}
+
+impl Overlap {
+    /// All of the collective may run beside all of the kernel: neither needs the other's result.
+    pub const fn whole(beside: Beside) -> Overlap {
+        Overlap { beside, exposed: 0.0, cover: 1.0 }
+    }
+
+    /// Collective and kernel are cut into `parts`, each of which needs the other's (Wang et al.
+    /// 2022, "Overlap Communication with Dependent Computation"): one part stands alone at an end.
+    pub fn in_parts(beside: Beside, parts: u64) -> Overlap {
+        let one = 1.0 / parts.max(1) as f64;
+        Overlap { beside, exposed: one, cover: 1.0 - one }
+    }
+
+    /// Ring attention (Liu et al. 2023): the kernel starts on the rank's own part, and a further
+    /// part arrives during each.
+    pub fn ring(parts: u64) -> Overlap {
+        let one = 1.0 / parts.max(1) as f64;
+        Overlap { beside: Beside::Next, exposed: 0.0, cover: 1.0 - one }
+    }
+
+    /// What a collective adds to a kernel that it runs beside, and for how long both run.
+    pub fn split(&self, collective: SimTime, kernel: SimTime) -> (SimTime, SimTime) {
+        let alone = collective.scaled(self.exposed);
+        let rest = collective.saturating_sub(alone);
+        let both = rest.min(kernel.scaled(self.cover));
+        (alone + rest.saturating_sub(both), both)
+    }
 }
 
 /// The price list of instructions, as the planner sees the cost model.
@@ -55,6 +107,10 @@ pub trait InstructionCost: Sync {
     fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime;
     /// Time of the host to launch one kernel: a pass takes at least its launches.
     fn launch(&self) -> SimTime;
+    /// Slowdown of a kernel while a collective runs beside it.
+    fn contention(&self) -> f64 {
+        0.0
+    }
 }
 
 /// What one pass (forward, backward or recomputation) of a block costs on one rank.

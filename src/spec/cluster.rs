@@ -102,7 +102,7 @@ pub struct NetworkSpec {
 /// Headers, flow control and the pipelining of chunks. All-reduce over four nodes is measured at 92
 /// GB/s in stas00/ml-engineering (`network/benchmarks`), which does not name the fabric; taken here
 /// for one of 8 x 100 Gbit/s.
-fn default_efficiency() -> f64 {
+pub(crate) fn default_efficiency() -> f64 {
     0.92
 }
 

@@ -26,5 +26,5 @@ pub use model::{
     Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer, Position,
     Precision, TrainingSpec,
 };
-pub use stack::{ScheduleKind, StackSpec};
+pub use stack::{ScheduleKind, StackSpec, TensorOverlap};
 pub use validate::job_findings;

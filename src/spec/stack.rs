@@ -32,6 +32,9 @@ pub struct StackSpec {
     pub overlap_parameter_gather: bool,
     /// Pipeline transfers run beside computation; otherwise the stage waits for them.
     pub overlap_p2p: bool,
+    /// Which tensor-parallel collectives run beside matrix products.
+    #[serde(default)]
+    pub overlap_tensor_parallel: TensorOverlap,
     /// Slowdown of computation beside which a collective runs (0.05 = 5 %).
     pub overlap_contention: f64,
     /// Pipeline transfers are split over the tensor-parallel ranks and gathered on arrival
@@ -54,6 +57,34 @@ pub struct StackSpec {
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+/// Which tensor-parallel collectives run beside matrix products.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum TensorOverlap {
+    /// None: each is waited for.
+    #[default]
+    None,
+    /// Those of the backward pass that no product waits for: gathering a layer's input beside the
+    /// product for its gradient, reducing that gradient beside the product for the weights'
+    /// (Korthikanti et al. 2022, §4.2.2; Megatron-LM, `tensor_parallel/layers.py`).
+    Backward,
+    /// All next to a product, which is cut into parts (Transformer Engine's user buffers).
+    All,
 }
 
 /// Pipeline schedules that are planned and simulated.

@@ -12,6 +12,7 @@ pub mod rank;
 pub mod schema;
 pub mod search;
 pub mod simulate;
+pub mod validate;
 pub mod verify;
 #[cfg(feature = "torch")]
 mod verify_run;

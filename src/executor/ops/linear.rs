@@ -82,15 +82,17 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
     if strategy == "row-scatter" {
         gradient = at.collective(Collective::AllGather, &gradient)?;
     }
+    let mut kept = kept.shallow_clone();
+    if strategy == "column-gather" {
+        kept = at.collective(Collective::AllGather, &kept)?;
+    }
     let rows = matrix(&gradient);
     let (m, input, output) = sides(&rows, &weights);
     let product = at.cursor.gemm(GemmPass::InputGradient, [m, input, output])?;
     let left = at.cursor.run(product, || rows.matmul(&weights.matrix.tr()));
     let mut left = activation(&left, &gradient);
-    let mut kept = kept.shallow_clone();
     if strategy == "column-gather" {
         left = at.collective(Collective::ReduceScatter, &left)?;
-        kept = at.collective(Collective::AllGather, &kept)?;
     }
     let seen = matrix(&kept);
     let product = at.cursor.gemm(GemmPass::WeightGradient, [input, output, m])?;

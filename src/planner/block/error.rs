@@ -15,8 +15,8 @@ pub enum BlockError {
         /// Sequences.
         micro_batch: u64,
     },
-    /// Context parallelism has no rules yet.
-    #[error("context parallelism of {0} is not supported: only 1 is")]
+    /// A tensor has rows that the context-parallel ranks can not share evenly.
+    #[error("the rows of a sequence can not be shared by {0} context-parallel ranks")]
     Context(u64),
     /// The boundary can not have this layout.
     #[error(

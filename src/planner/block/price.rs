@@ -4,12 +4,12 @@
 
 use super::structure::{Flow, Structure};
 use super::{BlockError, BlockOption};
-use crate::graph::{Block, Graph};
+use crate::graph::{Block, Graph, Kernel};
 use crate::sharding::pass::cost_of;
 use crate::sharding::rules::gradient_sum;
 use crate::sharding::{
-    Instruction, InstructionCost, Layout, PassCost, Port, ShardContext, TensorShape, conversion,
-    local_elements,
+    Instruction, InstructionCost, Layout, PassCost, Port, ShardContext, TensorShape, beside_next,
+    conversion, local_elements,
 };
 use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
@@ -92,6 +92,26 @@ impl Pricer<'_> {
             .conversions
             .entry((shape.rows, shape.width, shape.element_bytes, from, to))
             .or_insert_with(|| cost_of(&conversion(0, shape, from, to, context), cost))
+    }
+
+    /// A conversion that runs beside a kernel, without the kernel.
+    fn conversion_beside(
+        &self,
+        shape: TensorShape,
+        from: Layout,
+        to: Layout,
+        kernel: &Kernel,
+    ) -> PassCost {
+        let mut list = conversion(0, shape, from, to, self.context);
+        beside_next(&mut list);
+        let alone = Instruction::Compute { op: 0, kernel: kernel.clone() };
+        let kernel = cost_of(std::slice::from_ref(&alone), self.cost);
+        list.push(alone);
+        let mut both = cost_of(&list, self.cost);
+        both.compute = both.compute.saturating_sub(kernel.compute);
+        both.launches -= kernel.launches;
+        both.flops -= kernel.flops;
+        both
     }
 }
 
@@ -260,11 +280,14 @@ fn flow_price(
     let reader_core = in_core(flow.to);
     let producer_core = flow.from.is_some_and(in_core);
     let forward = pricer.conversion(flow.shape, port.layout, read.port.layout);
-    let mut measure = Measure {
-        forward,
-        backward: pricer.conversion(flow.shape, read.port.gradient, port.gradient),
-        ..Measure::default()
+    let early = structure.shardings[flow.to][choice].early_conversion().map(|(_, kernel)| kernel);
+    let backward = match early {
+        Some(kernel) => {
+            pricer.conversion_beside(flow.shape, read.port.gradient, port.gradient, kernel)
+        }
+        None => pricer.conversion(flow.shape, read.port.gradient, port.gradient),
     };
+    let mut measure = Measure { forward, backward, ..Measure::default() };
     if reader_core && producer_core {
         measure.selective = forward;
     }

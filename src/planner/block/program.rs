@@ -5,7 +5,9 @@ use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
 use crate::lower::{BlockCode, Conversion, Input, Operator};
 use crate::sharding::rules::gradient_sum;
-use crate::sharding::{Instruction, Layout, Port, ShardContext, TensorShape, conversion};
+use crate::sharding::{
+    Instruction, Layout, Port, ShardContext, TensorShape, beside_next, conversion,
+};
 
 /// The instructions of one rank for one micro-batch of a block.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -98,11 +100,15 @@ impl Writer<'_> {
     fn input(&self, flow: &Flow) -> Input {
         let source = self.source(flow);
         let read = self.structure.input(flow, self.choice[flow.to]).port;
+        let mut leave = self.convert(flow.to, flow.shape, read.gradient, source.gradient);
+        if self.structure.shardings[flow.to][self.choice[flow.to]].early_conversion().is_some() {
+            beside_next(&mut leave.instructions);
+        }
         Input {
             from: flow.from,
             shape: flow.shape,
             arrive: self.convert(flow.to, flow.shape, source.layout, read.layout),
-            leave: self.convert(flow.to, flow.shape, read.gradient, source.gradient),
+            leave,
         }
     }
 

@@ -52,6 +52,26 @@ fn element_bytes(kind: &OpKind, context: &ShardContext) -> u64 {
     }
 }
 
+/// Rows of a sequence that one of the context-parallel ranks holds; a sum's single row is on each.
+fn local_rows(rows: u64, context: &ShardContext<'_>) -> Result<u64, BlockError> {
+    match rows {
+        1 => Ok(1),
+        rows if rows.is_multiple_of(context.context) => Ok(rows / context.context),
+        _ => Err(BlockError::Context(context.context)),
+    }
+}
+
+fn check_ways(context: &ShardContext<'_>) -> Result<(), BlockError> {
+    if context.tensor == 0 || context.micro_batch == 0 {
+        let (tensor, micro_batch) = (context.tensor, context.micro_batch);
+        return Err(BlockError::Empty { tensor, micro_batch });
+    }
+    if context.context == 0 {
+        return Err(BlockError::Context(0));
+    }
+    Ok(())
+}
+
 impl<'a> Structure<'a> {
     pub(super) fn new(
         graph: &'a Graph,
@@ -59,13 +79,7 @@ impl<'a> Structure<'a> {
         context: &'a ShardContext<'a>,
         boundary: Layout,
     ) -> Result<Self, BlockError> {
-        if context.tensor == 0 || context.micro_batch == 0 {
-            let (tensor, micro_batch) = (context.tensor, context.micro_batch);
-            return Err(BlockError::Empty { tensor, micro_batch });
-        }
-        if context.context != 1 {
-            return Err(BlockError::Context(context.context));
-        }
+        check_ways(context)?;
         let mut structure = Structure {
             context,
             boundary,
@@ -89,7 +103,7 @@ impl<'a> Structure<'a> {
             let mut inputs = Vec::with_capacity(incoming.len());
             for (slot, edge) in incoming.iter().enumerate() {
                 let element_bytes = element_bytes(&graph.dag[edge.source()].kind, context);
-                let (rows, width) = (edge.weight().rows, edge.weight().width);
+                let (rows, width) = (local_rows(edge.weight().rows, context)?, edge.weight().width);
                 let shape = TensorShape { rows, width, element_bytes };
                 let from = index.get(&edge.source()).copied();
                 let first = match from {
@@ -110,7 +124,7 @@ impl<'a> Structure<'a> {
             let inside = readers.iter().flatten().count() as u64;
             let leaves = inside < readers.len() as u64;
             let output = TensorShape {
-                rows: op.rows,
+                rows: local_rows(op.rows, context)?,
                 width: op.width,
                 element_bytes: element_bytes(&op.kind, context),
             };

@@ -6,15 +6,18 @@
 //! al. 2022, §4.1). Fewer key-value than query heads are copied out for it.
 
 use super::{Sharding, Site, compute, input, memory, same};
-use crate::graph::{GemmPass, Kernel, OpKind, PassKind};
-use crate::sharding::{Instruction, Layout, ShardContext};
+use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind};
+use crate::sharding::{Group, Instruction, Layout, Overlap, ShardContext};
 use crate::units::Bytes;
 
 /// One rank's share of the attention.
 struct Local<'a> {
     op: usize,
     context: &'a ShardContext<'a>,
+    /// Query positions of a rank.
     length: u64,
+    /// Key positions that they see: those of all context-parallel ranks.
+    keys: u64,
     heads: u64,
     kv_heads: u64,
     head_dim: u64,
@@ -27,7 +30,8 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
         return Vec::new();
     };
     let (op, length) = (site.index, site.output.rows);
-    let whole = Local { op, context, length, heads, kv_heads, head_dim, causal, dropout };
+    let keys = length * context.context;
+    let whole = Local { op, context, length, keys, heads, kv_heads, head_dim, causal, dropout };
     let mut all = vec![whole.shard(site, "replicated", Layout::Replicated)];
     let t = context.tensor;
     if t > 1 && heads.is_multiple_of(t) && kv_heads.is_multiple_of(t) {
@@ -55,8 +59,11 @@ impl Local<'_> {
             inputs: vec![input(layout, true)],
             output: same(layout),
             output_kept: flash,
-            forward: if flash { vec![self.flash(false)] } else { self.forward() },
-            backward: if flash { vec![self.flash(true)] } else { self.backward() },
+            forward: self
+                .exchanged(false, if flash { vec![self.flash(false)] } else { self.forward() }),
+            backward: self
+                .exchanged(true, if flash { vec![self.flash(true)] } else { self.backward() }),
+            early_input_gradient: false,
             saved: Bytes::new(saved),
             parameters: 0,
             tied_parameters: 0,
@@ -67,7 +74,29 @@ impl Local<'_> {
 
     /// Elements of the score matrices.
     fn scores(&self) -> u64 {
-        self.context.micro_batch * self.heads * self.length * self.length
+        self.context.micro_batch * self.heads * self.length * self.keys
+    }
+
+    /// The attention with the exchange of keys and values before it. They go round the ring of
+    /// context-parallel ranks while each works on what it has (Liu et al. 2023); backward they go
+    /// round again, with their gradients.
+    fn exchanged(&self, backward: bool, attention: Vec<Instruction>) -> Vec<Instruction> {
+        let ways = self.context.context;
+        if ways == 1 {
+            return attention;
+        }
+        let tensors = if backward { 4 } else { 2 };
+        let elements =
+            tensors * self.context.micro_batch * self.keys * self.kv_heads * self.head_dim;
+        let mut list = vec![Instruction::Communicate {
+            op: self.op,
+            collective: Collective::AllGather,
+            group: Group::Context,
+            bytes: Bytes::new(elements * self.context.element_bytes()),
+            overlap: Some(Overlap::ring(ways)),
+        }];
+        list.extend(attention);
+        list
     }
 
     fn flash(&self, backward: bool) -> Instruction {
@@ -79,7 +108,7 @@ impl Local<'_> {
                 heads: self.heads,
                 kv_heads: self.kv_heads,
                 query_length: self.length,
-                key_length: self.length,
+                key_length: self.keys,
                 head_dim: self.head_dim,
                 causal: self.causal,
                 element_bytes: self.context.element_bytes(),
@@ -107,7 +136,7 @@ impl Local<'_> {
 
     /// Keys and values copied to every query head of their group, or their gradients summed.
     fn expansion(&self, backward: bool) -> Option<Instruction> {
-        let rows = 2 * self.context.micro_batch * self.length * self.head_dim;
+        let rows = 2 * self.context.micro_batch * self.keys * self.head_dim;
         let few = rows * self.kv_heads * self.context.element_bytes();
         let many = rows * self.heads * self.context.element_bytes();
         let (read, written) = if backward { (many, few) } else { (few, many) };
@@ -115,10 +144,10 @@ impl Local<'_> {
     }
 
     fn forward(&self) -> Vec<Instruction> {
-        let (s, d) = (self.length, self.head_dim);
+        let (s, keys, d) = (self.length, self.keys, self.head_dim);
         let (n, element) = (self.scores(), self.context.element_bytes());
         let mut forward: Vec<Instruction> = self.expansion(false).into_iter().collect();
-        forward.push(self.gemm(s, s, d, GemmPass::Forward));
+        forward.push(self.gemm(s, keys, d, GemmPass::Forward));
         forward.push(if self.context.stack.fused_softmax {
             memory(self.op, PassKind::Softmax, n * element, n * element, 1)
         } else {
@@ -128,16 +157,16 @@ impl Local<'_> {
         if self.dropout {
             forward.push(memory(self.op, PassKind::DropoutAdd, n * element, n * (element + 1), 1));
         }
-        forward.push(self.gemm(s, d, s, GemmPass::Forward));
+        forward.push(self.gemm(s, d, keys, GemmPass::Forward));
         forward
     }
 
     fn backward(&self) -> Vec<Instruction> {
-        let (s, d) = (self.length, self.head_dim);
+        let (s, keys, d) = (self.length, self.keys, self.head_dim);
         let (n, element) = (self.scores(), self.context.element_bytes());
         let product = |m, n, k| self.gemm(m, n, k, GemmPass::InputGradient);
         // Gradients of the values and of the attention weights.
-        let mut backward = vec![product(s, d, s), product(s, s, d)];
+        let mut backward = vec![product(keys, d, s), product(s, keys, d)];
         if self.dropout {
             backward.push(memory(self.op, PassKind::DropoutAdd, n * (element + 1), n * element, 1));
         }
@@ -147,8 +176,8 @@ impl Local<'_> {
             memory(self.op, PassKind::Softmax, n * (3 * element + 8), n * (2 * element + 8), 4)
         });
         // Gradients of queries and keys.
-        backward.push(product(s, d, s));
-        backward.push(product(s, d, s));
+        backward.push(product(s, d, keys));
+        backward.push(product(keys, d, s));
         backward.extend(self.expansion(true));
         backward
     }

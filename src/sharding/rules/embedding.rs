@@ -52,6 +52,7 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Shardin
         output_kept: false,
         forward: forward(site, context, strategy, rows_bytes),
         backward: backward(site, context, strategy, rows_bytes, table),
+        early_input_gradient: false,
         saved: Bytes::ZERO,
         parameters: table,
         tied_parameters: 0,
@@ -66,6 +67,7 @@ fn communicate(site: &Site, collective: Collective, bytes: u64) -> Instruction {
         collective,
         group: Group::Tensor,
         bytes: Bytes::new(bytes),
+        overlap: None,
     }
 }
 

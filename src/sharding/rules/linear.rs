@@ -7,7 +7,8 @@
 
 use super::{InputPort, Port, Sharding, Site, accumulate, compute, memory, same};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
-use crate::sharding::{Group, Instruction, Layout, ShardContext};
+use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext};
+use crate::spec::TensorOverlap;
 use crate::units::Bytes;
 
 struct Linear<'a> {
@@ -97,20 +98,56 @@ impl Linear<'_> {
                 ((local.input, local.output, local.rows), bytes, fused)
             }
         };
-        let operand_bytes = self.context.operand_bytes();
+        let operand_bytes = if self.narrow() { 1 } else { element };
         let kernel =
             Kernel::Gemm { batch: 1, m, n, k, operand_bytes, result_bytes, accumulate, pass };
         compute(self.site.index, kernel)
     }
 
-    fn communicate(&self, collective: Collective, width: u64) -> Instruction {
+    /// Whether operands are multiplied in 8 bits: not those of the logits, which Transformer Engine
+    /// and Megatron-LM leave in 16 bits.
+    fn narrow(&self) -> bool {
+        let logits = matches!(self.site.consumer, Some(OpKind::CrossEntropy { .. }));
+        self.context.operand_bytes() == 1 && !logits
+    }
+
+    /// The pass that narrows an operand of `elements` to 8 bits, as it is and transposed for the
+    /// products of the backward pass (Micikevicius et al. 2022; Transformer Engine, `cast_transpose`).
+    fn cast(&self, elements: u64) -> Option<Instruction> {
+        let element = self.context.element_bytes();
+        self.narrow()
+            .then(|| memory(self.site.index, PassKind::Copy, elements * element, 2 * elements, 1))
+    }
+
+    fn communicate(
+        &self,
+        collective: Collective,
+        width: u64,
+        overlap: Option<Overlap>,
+    ) -> Instruction {
         let elements = self.context.micro_batch * self.site.output.rows * width;
+        // What is gathered is gathered as the product reads it; sums are taken in 16 bits.
+        let narrow = collective == Collective::AllGather && self.narrow();
+        let element = if narrow { 1 } else { self.context.element_bytes() };
         Instruction::Communicate {
             op: self.site.index,
             collective,
             group: Group::Tensor,
-            bytes: Bytes::new(elements * self.context.element_bytes()),
+            bytes: Bytes::new(elements * element),
+            overlap,
         }
+    }
+
+    /// A collective that the neighbouring product needs, or that needs that product.
+    fn in_parts(&self, beside: Beside) -> Option<Overlap> {
+        let all = self.context.stack.overlap_tensor_parallel == TensorOverlap::All;
+        all.then(|| Overlap::in_parts(beside, self.context.tensor))
+    }
+
+    /// A collective of the backward pass that the next product does not need.
+    fn beside_next(&self) -> Option<Overlap> {
+        let none = self.context.stack.overlap_tensor_parallel == TensorOverlap::None;
+        (!none).then(|| Overlap::whole(Beside::Next))
     }
 
     /// Whether the bias is a pass of its own: it is in the product's epilogue, or in the next
@@ -127,15 +164,30 @@ impl Linear<'_> {
             }
     }
 
+    /// Elements of the input as it arrives on the rank.
+    fn arriving(&self, local: &Local) -> u64 {
+        let rows = self.context.micro_batch * self.site.output.rows;
+        if local.arrives == Layout::Sequence {
+            rows / self.context.tensor * local.input
+        } else {
+            local.rows * local.input
+        }
+    }
+
     fn forward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
         let mut forward = Vec::new();
+        forward.extend(self.cast(self.arriving(local)));
         if strategy == "column-gather" {
-            forward.push(self.communicate(Collective::AllGather, self.input));
+            let overlap = self.in_parts(Beside::Next);
+            forward.push(self.communicate(Collective::AllGather, self.input, overlap));
         }
         forward.push(self.gemm(GemmPass::Forward, local));
         match strategy {
-            "row" => forward.push(self.communicate(Collective::AllReduce, self.output)),
-            "row-scatter" => forward.push(self.communicate(Collective::ReduceScatter, self.output)),
+            "row" => forward.push(self.communicate(Collective::AllReduce, self.output, None)),
+            "row-scatter" => {
+                let overlap = self.in_parts(Beside::Previous);
+                forward.push(self.communicate(Collective::ReduceScatter, self.output, overlap));
+            }
             _ => {}
         }
         if self.bias_is_a_pass(strategy) {
@@ -148,6 +200,7 @@ impl Linear<'_> {
     fn backward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
         let op = self.site.index;
         let mut backward = Vec::new();
+        backward.extend(self.cast(local.rows * local.output));
         if self.bias {
             let bytes = self.site.output_bytes(local.leaves, self.context);
             let bias = self.bias_elements(local);
@@ -161,12 +214,20 @@ impl Linear<'_> {
             backward.push(accumulate(op, bias, 1, self.context));
         }
         if strategy == "row-scatter" {
-            backward.push(self.communicate(Collective::AllGather, self.output));
+            let overlap = self.in_parts(Beside::Next);
+            backward.push(self.communicate(Collective::AllGather, self.output, overlap));
+        }
+        // The input is gathered again beside the product for its gradient, and that gradient is
+        // scattered beside the product for the weights'.
+        let gather = strategy == "column-gather";
+        if gather {
+            let overlap = self.beside_next();
+            backward.push(self.communicate(Collective::AllGather, self.input, overlap));
         }
         backward.push(self.gemm(GemmPass::InputGradient, local));
-        if strategy == "column-gather" {
-            backward.push(self.communicate(Collective::ReduceScatter, self.input));
-            backward.push(self.communicate(Collective::AllGather, self.input));
+        if gather {
+            let overlap = self.beside_next();
+            backward.push(self.communicate(Collective::ReduceScatter, self.input, overlap));
         }
         backward.push(self.gemm(GemmPass::WeightGradient, local));
         if !self.context.stack.fused_gradient_accumulation {
@@ -195,6 +256,7 @@ impl Linear<'_> {
             output_kept: false,
             forward: self.forward(strategy, &local),
             backward: self.backward(strategy, &local),
+            early_input_gradient: strategy == "column" && self.beside_next().is_some(),
             saved: Bytes::ZERO,
             parameters: weight + bias,
             tied_parameters: if self.tied { weight } else { 0 },

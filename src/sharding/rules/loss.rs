@@ -62,6 +62,7 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
             collective: Collective::AllReduce,
             group: Group::Tensor,
             bytes: Bytes::new(rows * LOSS_BYTES),
+            overlap: None,
         }));
     }
     let backward = vec![if fused {
@@ -78,6 +79,7 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
         output_kept: false,
         forward,
         backward,
+        early_input_gradient: false,
         saved: Bytes::new(if fused { narrow } else { wide }),
         parameters: 0,
         tied_parameters: 0,
@@ -100,6 +102,7 @@ fn loss_sum(site: &Site, context: &ShardContext, strategy: &'static str) -> Shar
             collective: Collective::AllReduce,
             group: Group::Tensor,
             bytes: Bytes::new(LOSS_BYTES),
+            overlap: None,
         });
     }
     Sharding {
@@ -109,6 +112,7 @@ fn loss_sum(site: &Site, context: &ShardContext, strategy: &'static str) -> Shar
         output_kept: false,
         forward,
         backward: vec![memory(op, PassKind::CrossEntropy, LOSS_BYTES, bytes, launches)],
+        early_input_gradient: false,
         saved: Bytes::ZERO,
         parameters: 0,
         tied_parameters: 0,

@@ -31,7 +31,7 @@ mod loss;
 mod pointwise;
 
 use super::{Instruction, Layout, ShardContext, local_elements, pass};
-use crate::graph::{Kernel, Op, OpKind, PassKind};
+use crate::graph::{GemmPass, Kernel, Op, OpKind, PassKind};
 use crate::units::Bytes;
 
 /// All names of strategies, as they stand in plan files.
@@ -109,6 +109,9 @@ pub struct Sharding {
     pub forward: Vec<Instruction>,
     /// Backward pass of a micro-batch, at local shapes.
     pub backward: Vec<Instruction>,
+    /// The input's gradient is converted beside the product for the weights' gradient, which comes
+    /// after it.
+    pub early_input_gradient: bool,
     /// Bytes kept per micro-batch beside inputs and output: masks, softmax results.
     pub saved: Bytes,
     /// Parameter elements on a rank.
@@ -137,6 +140,26 @@ pub fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
         site.add_gradient_sums(sharding, context);
     }
     all
+}
+
+impl Sharding {
+    /// Where in the backward pass the input's gradient is converted, and beside which kernel.
+    pub fn early_conversion(&self) -> Option<(usize, &Kernel)> {
+        let weights = |instruction: &Instruction| {
+            matches!(
+                instruction,
+                Instruction::Compute {
+                    kernel: Kernel::Gemm { pass: GemmPass::WeightGradient, .. },
+                    ..
+                }
+            )
+        };
+        let at = self.backward.iter().position(weights).filter(|_| self.early_input_gradient)?;
+        match self.backward.get(at) {
+            Some(Instruction::Compute { kernel, .. }) => Some((at, kernel)),
+            _ => None,
+        }
+    }
 }
 
 impl Site<'_> {

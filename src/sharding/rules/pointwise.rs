@@ -50,6 +50,7 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: La
         output_kept: false,
         forward: passes.forward,
         backward: passes.backward,
+        early_input_gradient: false,
         saved: Bytes::new(passes.mask),
         parameters,
         tied_parameters: 0,

@@ -210,6 +210,7 @@ pub(super) fn stack(fused: bool, flash: bool) -> StackSpec {
         overlap_gradient_reduce: true,
         overlap_parameter_gather: true,
         overlap_p2p: true,
+        overlap_tensor_parallel: Default::default(),
         overlap_contention: 0.0,
         p2p_scatter_gather: true,
         launch_overhead: Seconds::new(5e-6),

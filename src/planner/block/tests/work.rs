@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::sharding::pass::cost_of;
-use crate::sharding::{Instruction, rules};
+use crate::sharding::{Beside, Group, Instruction, Overlap, rules};
+use crate::spec::TensorOverlap;
 
 /// Floating-point operations of a block's forward pass, from its dimensions.
 fn logical_flops(graph: &Graph, block: &Block, b: u64) -> f64 {
@@ -70,8 +71,11 @@ impl InstructionCost for Free {
 fn options_cost_what_their_instructions_cost() {
     for (kind, dims) in [(Kind::Gpt, SMALL), (Kind::Llama, SMALL), (Kind::Bert, SMALL)] {
         let graph = model(kind, dims);
-        for (fused, flash) in [(false, false), (true, false), (true, true)] {
-            let stack = stack(fused, flash);
+        let overlaps = [TensorOverlap::None, TensorOverlap::Backward, TensorOverlap::All];
+        for ((fused, flash), overlap_tensor_parallel) in
+            [(false, false), (true, false), (true, true)].into_iter().zip(overlaps)
+        {
+            let stack = StackSpec { overlap_tensor_parallel, ..stack(fused, flash) };
             let context = context(&stack, 4, 2);
             let cost = nvlink(4);
             for block in &graph.blocks {
@@ -119,8 +123,49 @@ fn megatron_communicates_as_published() {
     use Collective::{AllGather, AllReduce, ReduceScatter};
     assert_eq!(count(Layout::Replicated), [vec![AllReduce; 2], vec![AllReduce; 2]]);
     let forward = vec![AllGather, ReduceScatter, AllGather, ReduceScatter];
-    let half = [AllGather, ReduceScatter, AllGather];
+    let half = [AllGather, AllGather, ReduceScatter];
     assert_eq!(count(Layout::Sequence), [forward, [half, half].concat()]);
+}
+
+/// Ring attention sends keys and values round, and every operator works on its rank's rows.
+#[test]
+fn context_parallel_ranks_share_rows_and_exchange_keys() {
+    let (graph, stack) = (model(Kind::Llama, SMALL), stack(true, true));
+    let whole = context(&stack, 1, 1);
+    let ring = ShardContext { context: 2, ..whole };
+    let block = &graph.blocks[1];
+    let program = |context: &ShardContext| {
+        let names = megatron_strategies(&graph, block, context, Layout::Replicated).unwrap();
+        instructions(&graph, block, context, Layout::Replicated, &names).unwrap()
+    };
+    let flops = |list: &[Instruction]| cost_of(list, &Free).flops;
+    for (one, half) in [
+        (program(&whole).forward, program(&ring).forward),
+        (program(&whole).backward, program(&ring).backward),
+    ] {
+        assert_eq!(flops(&one), 2.0 * flops(&half));
+        let groups = half.iter().filter_map(|instruction| match instruction {
+            Instruction::Communicate { group, .. } => Some(*group),
+            Instruction::Compute { .. } => None,
+        });
+        assert_eq!(groups.collect::<Vec<_>>(), [Group::Context]);
+    }
+}
+
+#[test]
+fn a_collective_beside_a_kernel_adds_what_is_left_of_it() {
+    let time = SimTime::from_picos;
+    let split = |overlap: Overlap, c, k| {
+        let (exposed, both) = overlap.split(time(c), time(k));
+        (exposed.picos(), both.picos())
+    };
+    assert_eq!(split(Overlap::whole(Beside::Next), 60, 100), (0, 60));
+    assert_eq!(split(Overlap::whole(Beside::Next), 160, 100), (60, 100));
+    // One part of four stands alone; the others run beside three quarters of the kernel.
+    assert_eq!(split(Overlap::in_parts(Beside::Previous, 4), 80, 100), (20, 60));
+    assert_eq!(split(Overlap::in_parts(Beside::Previous, 4), 200, 100), (125, 75));
+    assert_eq!(split(Overlap::ring(2), 40, 100), (0, 40));
+    assert_eq!(split(Overlap::ring(2), 80, 100), (30, 50));
 }
 
 #[test]
@@ -168,8 +213,8 @@ fn refuses_with_a_reason() {
         "operator `attention.core` has no strategy `column` here: it has replicated, heads"
     );
     assert!(refuse(&good, Layout::Feature, &["replicated"; 10]).contains("Feature"));
-    let ring = ShardContext { context: 2, ..good };
-    assert!(refuse(&ring, Layout::Replicated, &["replicated"; 10]).contains("context parallelism"));
+    let ring = ShardContext { context: 3, ..good };
+    assert!(refuse(&ring, Layout::Replicated, &["replicated"; 10]).contains("context-parallel"));
     assert!(block_options(&graph, block, &ring, Layout::Replicated, &Free).is_empty());
     let none = ShardContext { tensor: 0, ..good };
     assert!(refuse(&none, Layout::Replicated, &["replicated"; 10]).contains("at least 1"));

@@ -1,0 +1,26 @@
+//! Measured runs of others, each predicted from its configuration and compared.
+//!
+//! A row of `training.csv` becomes a model, a cluster, a software stack and a plan, which go the
+//! ordinary way; the result is held against what the row measured.
+
+pub mod hardware;
+pub mod measured;
+pub mod model;
+pub mod plan;
+pub mod row;
+pub mod run;
+pub mod skip;
+pub mod stack;
+pub mod summary;
+pub mod table;
+
+pub use row::Row;
+pub use run::{Compared, compare};
+pub use skip::Skip;
+pub use summary::{Summary, summarise};
+pub use table::{TableError, read_runs};
+
+/// The measured training runs that come with lmplan.
+pub const TRAINING: &str = include_str!("../../tests/data/published/training.csv");
+/// The measured peak memories that come with lmplan.
+pub const MEMORY: &str = include_str!("../../tests/data/published/memory.csv");

@@ -1,0 +1,198 @@
+//! The plans that a row may have run: one where its configuration is given in full, else those
+//! that the source's own rules allow.
+
+use super::row::Row;
+use super::skip::Skip;
+use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use crate::spec::{ModelSpec, ScheduleKind};
+use std::collections::BTreeMap;
+
+/// Largest micro-batch that is tried where a source does not give it.
+const MOST_MICRO_BATCH: u64 = 32;
+
+/// Tokens of a step where the source gives no batch: those of GPT-3's smaller models (Brown et al.
+/// 2020, table 2.1).
+const DEFAULT_STEP_TOKENS: u64 = 524_288;
+
+/// Ways of each parallelism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    tensor: u64,
+    pipeline: u64,
+    data: u64,
+    context: u64,
+}
+
+/// Ways of a row.
+///
+/// # Errors
+/// Ways that are not given and do not follow, or mixtures of experts.
+pub fn ways(row: &Row) -> Result<Ways, Skip> {
+    if row.ep.is_some_and(|ways| ways > 1) {
+        return Err(Skip::Architecture("mixture of experts".into()));
+    }
+    let devices = row.gpus.ok_or(Skip::NotGiven("number of devices"))?;
+    let tensor = row.tp.ok_or(Skip::NotGiven("tensor-parallel ways"))?;
+    let pipeline = row.pp.ok_or(Skip::NotGiven("pipeline stages"))?;
+    let context = row.cp.unwrap_or(1);
+    let data = row.dp.unwrap_or_else(|| (devices / (tensor * pipeline * context).max(1)).max(1));
+    if tensor * pipeline * context * data != devices {
+        return Err(Skip::Refused("the ways do not make the number of devices".into()));
+    }
+    Ok(Ways { tensor, pipeline, data, context })
+}
+
+/// Global batch of a row, and whether it was assumed.
+pub fn global_batch(row: &Row, ways: Ways) -> Result<(u64, bool), Skip> {
+    if let Some(batch) = row.global_batch {
+        return Ok((batch, false));
+    }
+    if let (Some(micro), Some(steps)) = (row.microbatch, row.grad_accum) {
+        return Ok((micro * steps * ways.data, false));
+    }
+    if let Some(micro) = row.microbatch {
+        return Ok((micro * ways.data, true));
+    }
+    let length = row.seq_len.ok_or(Skip::NotGiven("sequence length"))?;
+    let sequences = (DEFAULT_STEP_TOKENS / length.max(1)).max(ways.data);
+    Ok((sequences / ways.data * ways.data, true))
+}
+
+fn sharding(row: &Row) -> Result<OptimizerSharding, Skip> {
+    if row.zero_stage.contains("offload") {
+        return Err(Skip::Offload);
+    }
+    Ok(match row.zero_stage.chars().next() {
+        Some('1') => OptimizerSharding::Zero1,
+        Some('2') => OptimizerSharding::Zero2,
+        Some('3') => OptimizerSharding::Zero3,
+        _ => OptimizerSharding::None,
+    })
+}
+
+/// Schedule of a row with `chunks` a stage.
+fn schedule(row: &Row, chunks: u64, has_stages: bool) -> Result<ScheduleKind, Skip> {
+    let words = &row.schedule;
+    if words.contains("ZB") || words.to_lowercase().contains("dualpipe") {
+        return Err(Skip::Schedule(words.clone()));
+    }
+    Ok(match (has_stages, chunks) {
+        (true, 2..) => ScheduleKind::Interleaved,
+        _ => ScheduleKind::OneFOneB,
+    })
+}
+
+/// Layers of each stage. Where the layers with embedding and head as one more each divide evenly,
+/// and the layers alone do not, the first and the last chunk hold one layer fewer (Qi et al. 2024,
+/// table 3; BLOOM's `--pp-partition-method`; Llama 3's first and last stage).
+fn layers(total: u64, stages: u64, chunks: u64) -> Vec<u64> {
+    let parts = stages * chunks;
+    let evenly = |count: u64, p: u64| {
+        let (each, more) = (count / p, count % p);
+        (0..p).map(|q| each + u64::from(q < more)).collect::<Vec<u64>>()
+    };
+    if stages > 1 && !total.is_multiple_of(parts) && (total + 2).is_multiple_of(parts) {
+        let mut layers = evenly(total + 2, stages);
+        layers[0] -= 1;
+        layers[stages as usize - 1] -= 1;
+        return layers;
+    }
+    evenly(total, stages)
+}
+
+/// What layers recompute, of `count` layers: nothing, the attention core, everything.
+fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
+    let words = row.recompute.as_str();
+    let none = RecomputeCounts { none: count, selective: 0, full: 0 };
+    if words.starts_with("full") {
+        RecomputeCounts { none: 0, selective: 0, full: count }
+    } else if words.starts_with("selective") {
+        if row.notes.contains("\"layer\" option") {
+            // Every second layer (torchtitan, `selective_ac_option: 2`).
+            return RecomputeCounts { none: count / 2, selective: 0, full: count - count / 2 };
+        }
+        // Fused attention has no core to recompute.
+        if flash { none } else { RecomputeCounts { none: 0, selective: count, full: 0 } }
+    } else {
+        none
+    }
+}
+
+/// Divisors of `n`, ascending.
+fn divisors(n: u64) -> Vec<u64> {
+    (1..=n).filter(|d| n.is_multiple_of(*d)).collect()
+}
+
+/// The plans that a row may have run, and what was assumed of it.
+///
+/// # Errors
+/// Configurations that are not simulated or not given.
+pub fn plans(
+    row: &Row,
+    model: &ModelSpec,
+    ways: Ways,
+    flash: bool,
+) -> Result<(Vec<Plan>, Vec<String>), Skip> {
+    let Ways { tensor, pipeline, data, context } = ways;
+    let batch = model.training.global_batch_size;
+    let mut assumed = Vec::new();
+    let each = batch / data;
+    let micro = match row.microbatch {
+        Some(micro) => vec![micro],
+        None => {
+            assumed.push("micro-batch: the best that fits".to_owned());
+            divisors(each).into_iter().filter(|b| *b <= MOST_MICRO_BATCH).collect()
+        }
+    };
+    let may_interleave = pipeline > 1
+        && row.vpp.is_none()
+        && (row.mentions("interleaved 1F1B for PP>1") || row.mentions("megatron-core r0"));
+    let chunks = match row.vpp {
+        Some(chunks) => vec![chunks],
+        None if may_interleave => {
+            assumed.push("interleaving: the best that divides the layers".to_owned());
+            divisors(model.num_layers / pipeline)
+        }
+        None => vec![1],
+    };
+    let sequence_parallel = row.seq_parallel.starts_with('y');
+    let optimizer_sharding = sharding(row)?;
+    let mut plans = Vec::new();
+    for v in chunks {
+        let v = if pipeline == 1 { 1 } else { v };
+        let schedule = schedule(row, v, pipeline > 1)?;
+        let split = layers(model.num_layers, pipeline, v);
+        for &b in &micro {
+            let mut next = 0;
+            let stages = split.iter().map(|count| {
+                let first = next;
+                next += count;
+                StagePlan {
+                    layers: format!("{first}..{next}"),
+                    devices: String::new(),
+                    recompute: recompute(row, *count, flash),
+                }
+            });
+            plans.push(Plan {
+                model: model.name.clone(),
+                cluster: row.hardware.clone(),
+                stack: row.framework.clone(),
+                parallelism: Parallelism {
+                    tensor,
+                    pipeline,
+                    data,
+                    context,
+                    expert: 1,
+                    virtual_stages: v,
+                    sequence_parallel,
+                },
+                batch: Batch { global: batch, micro: b },
+                schedule,
+                optimizer_sharding,
+                stages: stages.collect(),
+                operators: BTreeMap::new(),
+            });
+        }
+    }
+    Ok((plans, assumed))
+}

@@ -1,0 +1,146 @@
+//! Reading tables of measured runs.
+
+use super::row::Row;
+use csv::StringRecord;
+use std::collections::BTreeMap;
+use std::fmt;
+use thiserror::Error;
+
+/// Why a table can not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct TableError {
+    /// Name of the file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u64,
+    /// Column of the table, where one is to blame.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        if let Some(column) = &self.column {
+            write!(f, ", column `{column}`")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Columns without which a row says nothing.
+const REQUIRED: [&str; 8] =
+    ["id", "source", "hardware", "gpus", "layers", "hidden", "heads", "seq_len"];
+
+/// One line of a table: cells by column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cells<'a> {
+    file: &'a str,
+    line: u64,
+    columns: &'a BTreeMap<String, usize>,
+    record: StringRecord,
+}
+
+impl Cells<'_> {
+    /// The text of a column; empty where it is unknown or not there.
+    pub fn text(&self, column: &str) -> &str {
+        let at = self.columns.get(column);
+        at.and_then(|at| self.record.get(*at)).map_or("", str::trim)
+    }
+
+    /// A number, if the cell holds anything.
+    ///
+    /// # Errors
+    /// A cell that is no number, or no finite one.
+    pub fn number(&self, column: &str) -> Result<Option<f64>, TableError> {
+        let text = self.text(column);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() && number >= 0.0 => Ok(Some(number)),
+            _ => Err(self.error(column, format!("`{text}` is no number of at least 0"))),
+        }
+    }
+
+    /// A count, if the cell holds anything.
+    ///
+    /// # Errors
+    /// A cell that is no whole number from 1 to 10^12.
+    pub fn count(&self, column: &str) -> Result<Option<u64>, TableError> {
+        let Some(number) = self.number(column)? else { return Ok(None) };
+        if number.fract() != 0.0 || !(1.0..=1e12).contains(&number) {
+            let message = format!("`{}` is no whole number of at least 1", self.text(column));
+            return Err(self.error(column, message));
+        }
+        Ok(Some(number as u64))
+    }
+
+    fn error(&self, column: &str, message: String) -> TableError {
+        let column = Some(column.to_owned());
+        TableError { file: self.file.to_owned(), line: self.line, column, message }
+    }
+}
+
+/// Reads measured runs. Columns that are not known are passed over.
+///
+/// # Errors
+/// A table that is no CSV, lacks a required column, or has a cell that is not what its column says.
+pub fn read_runs(file: &str, text: &str) -> Result<Vec<Row>, TableError> {
+    let mut rows = Vec::new();
+    let error = |line: u64, message: String| TableError {
+        file: file.to_owned(),
+        line,
+        column: None,
+        message,
+    };
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|problem| error(1, problem.to_string()))?;
+    let columns: BTreeMap<String, usize> =
+        headers.iter().enumerate().map(|(at, name)| (name.trim().to_owned(), at)).collect();
+    let missing: Vec<&str> =
+        REQUIRED.into_iter().filter(|name| !columns.contains_key(*name)).collect();
+    if !missing.is_empty() {
+        let names = missing.join("`, `");
+        return Err(error(1, format!("the table has no column `{names}`")));
+    }
+    for record in reader.records() {
+        let record = record.map_err(|problem| {
+            let line = problem.position().map_or(1, csv::Position::line);
+            error(line, problem.to_string())
+        })?;
+        let line = record.position().map_or(1, csv::Position::line);
+        let cells = Cells { file, line, columns: &columns, record };
+        rows.push(Row::read(&cells)?);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "id,source,hardware,gpus,layers,hidden,heads,seq_len,colour\n";
+
+    #[test]
+    fn rows_are_read_and_unknown_columns_passed_over() {
+        let rows = read_runs("t.csv", &format!("{HEAD}a,s,A100,8,24,1024,16,512,red\n")).unwrap();
+        assert_eq!((rows.len(), rows[0].gpus, rows[0].vocab), (1, Some(8), None));
+    }
+
+    #[test]
+    fn errors_name_line_and_column() {
+        let said = |text: &str| read_runs("t.csv", text).unwrap_err().to_string();
+        assert_eq!(
+            said(&format!("{HEAD}a,s,A100,8,24,1024,16,512,\nb,s,A100,eight,1,1,1,1,\n")),
+            "t.csv:3, column `gpus`: `eight` is no number of at least 0"
+        );
+        assert_eq!(
+            said(&format!("{HEAD}a,s,A100,0,24,1024,16,512,\n")),
+            "t.csv:2, column `gpus`: `0` is no whole number of at least 1"
+        );
+        assert!(said("id,source\n1,2\n").contains("no column `hardware`, `gpus`"));
+        assert!(said(&format!("{HEAD}a,b\n")).starts_with("t.csv:2: "), "{HEAD}");
+    }
+}
