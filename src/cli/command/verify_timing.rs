@@ -8,7 +8,7 @@ use crate::executor::{roles, whole};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
-use crate::spec::{self, DeviceSpec, LinkKind};
+use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Precision};
 use std::path::Path;
 
 /// The device of this machine's cores, one of them.
@@ -32,7 +32,15 @@ pub(super) fn run(
         verified.mode.push("numerics");
     }
     let Some((name, device)) = device(args, given, cuda, verified)? else { return Ok(()) };
-    let job = job_on(given, device)?;
+    let mut model = given.model.clone();
+    if !cuda && !matches!(model.training.precision, Precision::Fp32 | Precision::Tf32) {
+        verified.notes.push(format!(
+            "times are those of fp32, in which {name} was measured, not of {}",
+            model.training.precision.name()
+        ));
+        model.training.precision = Precision::Fp32;
+    }
+    let job = job_on(given, model, device)?;
     let choice = Choice::of_plan(&job, &given.plan)
         .map_err(|error| Failure::BadInput(format!("`{}`: {error}", given.name)))?;
     let predicted = predict(&job, &choice)
@@ -124,8 +132,8 @@ fn device(
     }
 }
 
-/// The job with another device in every place of its cluster.
-fn job_on(given: &Given, device: DeviceSpec) -> Result<Job, Failure> {
+/// The job of a model with another device in every place of its cluster.
+fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec) -> Result<Job, Failure> {
     let mut cluster = given.cluster.clone();
     for group in &mut cluster.groups {
         group.device = device.clone();
@@ -148,7 +156,7 @@ fn job_on(given: &Given, device: DeviceSpec) -> Result<Job, Failure> {
     for node in &mut cluster.spec.nodes {
         node.device.clone_from(&device.name);
     }
-    Job::new(given.model.clone(), cluster, given.stack.clone())
+    Job::new(model, cluster, given.stack.clone())
         .map_err(|error| Failure::BadInput(error.to_string()))
 }
 
