@@ -8,6 +8,7 @@ use super::rank::{Groups, Rank, Seat};
 use super::record::{Beside, Pass};
 use super::report::{ClassTimes, Compared, Timing};
 use super::setup::{self, RunOptions};
+use super::update::tables_agree;
 use crate::graph::BlockKind;
 use crate::lower::{Action, MemoryModel, Pipeline, Placed, Program, StageShape, StageWork, Step};
 use crate::plan::{OptimizerSharding, Recompute};
@@ -199,7 +200,11 @@ fn predicted_peak(job: &Job, choice: &Choice, program: &Program) -> Bytes {
     (model.fixed, model.transfer, model.fragmentation) = (Bytes::ZERO, Bytes::ZERO, 0.0);
     let mut shape: StageShape = job.shape(&choice.candidate);
     (shape.replicas, shape.sharding) = (1, OptimizerSharding::None);
-    let [embedding, layer, head] = block_times_of(job, choice);
+    let [embedding, layer, mut head] = block_times_of(job, choice);
+    if choice.candidate.pipeline > 1 && tables_agree(program, true) {
+        // All blocks stand on one device here, where embedding and head share the table.
+        head.parameters = head.parameters.saturating_sub(choice.head.tied_parameters);
+    }
     let mut layers = [0; 3];
     for block in program.chunks.iter().flatten() {
         if block.kind == BlockKind::Layer {
