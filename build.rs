@@ -15,6 +15,13 @@ const FOLDERS: [(&str, &str); 4] = [
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    if let (Some(_), Some(libtorch)) = (env::var_os("CARGO_FEATURE_TORCH"), env::var_os("LIBTORCH"))
+    {
+        // Found without LD_LIBRARY_PATH, which still wins where it is set.
+        let folder = PathBuf::from(libtorch).join("lib");
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
+    }
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
     for (folder, table) in FOLDERS {
@@ -42,6 +49,6 @@ fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             }
         }
     }
-    files.sort();
+    files.sort_by_key(|path: &PathBuf| path.file_stem().map(std::ffi::OsStr::to_owned));
     Ok(files)
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Everything that decides whether a change is good: formatting, lints, tests of the bare build, and
-# the HiGHS build's solver against the pure-Rust one. Needs a Rust toolchain, a C++ compiler and,
-# for HiGHS, python3 with pip (cmake and libclang are fetched into target/build-tools).
+# the HiGHS build's solver against the pure-Rust one, and the executor on libtorch against autograd
+# and against itself on several ranks. Needs a Rust toolchain, a C++ compiler and, for HiGHS and
+# libtorch, python3 with pip (cmake and libclang are fetched into target/build-tools, libtorch into
+# target/libtorch).
 #
-#   scripts/test.sh          # all of it, about 25 minutes on two cores from nothing
-#   scripts/test.sh quick    # without HiGHS
+#   scripts/test.sh          # all of it, about 35 minutes on two cores from nothing
+#   scripts/test.sh quick    # without HiGHS and libtorch
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,4 +31,12 @@ if [ "${1:-}" != quick ]; then
     step "tests, HiGHS beside microlp"
     CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
         scripts/build-highs.sh test --release --test solvers --test iopddl -- --include-ignored
+fi
+if [ "${1:-}" != quick ]; then
+    step "tests, executor on libtorch"
+    if cargo clippy --version >/dev/null 2>&1; then
+        scripts/build-torch.sh clippy --quiet --all-targets -- -D warnings
+    fi
+    scripts/build-torch.sh test -p lmplan-c10d -p lmplan --test ranks --test executor -- \
+        --test-threads=2
 fi

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod cli;
 pub mod cost;
+#[cfg(feature = "torch")]
+pub mod executor;
 pub mod graph;
 pub mod lower;
 pub mod plan;

@@ -129,7 +129,9 @@ fn the_catalogue_reads_and_refers_to_itself() {
     }
     let stacks = yaml_files("hardware/stacks");
     let names: Vec<&str> = stacks.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["deepspeed", "fsdp", "lmplan", "megatron-2021", "megatron-core"]);
+    for expected in ["deepspeed", "fsdp", "lmplan", "megatron-2021", "megatron-core"] {
+        assert!(names.contains(&expected), "{expected}");
+    }
     for (name, text) in &stacks {
         let stack: StackSpec =
             serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -296,8 +298,8 @@ proptest! {
         name in 0usize..5, m in 1u64..16_384, n in 1u64..16_384, k in 1u64..16_384,
     ) {
         let model = DeviceModel::new(&device(DEVICES[name]), Precision::Fp16Mixed);
-        // Multiples of 8 keep the alignment the same.
-        let (n, k) = (n.div_ceil(8) * 8, k.div_ceil(8) * 8);
+        // Multiples of 32, 64 bytes, keep the alignment the same.
+        let (n, k) = (n.div_ceil(32) * 32, k.div_ceil(32) * 32);
         let time = |m, n, k| model.kernel_time(&product(1, m, n, k)).seconds().get();
         let here = time(m, n, k);
         for twice in [time(2 * m, n, k), time(m, 2 * n, k), time(m, n, 2 * k)] {

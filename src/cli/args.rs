@@ -1,7 +1,9 @@
 //! The command line's own types: what several commands share.
 
 use super::Failure;
-use super::command::{check, completions, graph, list, schema, search, simulate, validate};
+use super::command::{
+    calibrate, check, completions, graph, list, rank, schema, search, simulate, validate, verify,
+};
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
@@ -56,6 +58,17 @@ pub enum Command {
     /// Check a plan and its certificate, independently of the planner
     #[command(after_help = "Example:\n  lmplan check reports/gpt3-175b-on-a100x64")]
     Check(check::CheckArgs),
+    /// Execute a plan on libtorch and hold its predictions against what is measured
+    #[command(after_help = "Example:\n  lmplan verify reports/gpt3-175b-on-a100x64/plan.yaml")]
+    Verify(Box<verify::VerifyArgs>),
+    /// Measure a device and write its file
+    #[command(
+        after_help = "Example:\n  lmplan calibrate --device cpu -o hardware/devices/cpu-core.yaml"
+    )]
+    Calibrate(calibrate::CalibrateArgs),
+    /// One rank of a run, started by `verify`
+    #[command(hide = true)]
+    Rank(rank::RankArgs),
     /// Predict measured runs and compare
     #[command(after_help = "Example:\n  lmplan validate --runs runs.csv --format json")]
     Validate(validate::ValidateArgs),

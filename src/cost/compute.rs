@@ -2,9 +2,10 @@
 
 use super::attention::{AttentionModel, AttentionShape};
 use super::matmul::{MatmulModel, Product};
+use super::table::KernelTable;
 use crate::graph::{Kernel, PassKind};
 use crate::spec::{DeviceSpec, Precision, StackSpec};
-use crate::units::{Flops, FlopsPerSecond, Seconds, SimTime};
+use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
 
 /// What one device needs for each kernel, at one numeric recipe.
 ///
@@ -12,7 +13,7 @@ use crate::units::{Flops, FlopsPerSecond, Seconds, SimTime};
 /// nothing, and take some tens of nanoseconds. The host's launch floor is not in them.
 ///
 /// Against 30,080 measured products and 7,200 measured attentions of serving frameworks, with sides
-/// of at least 256 and on A100, H100, H200, B200, GB200, L40S and V100: median error of products at
+/// of at least 256 and on A100, H100, H200, B200, GB200 and L40S: median error of products at
 /// most 7.5 % (L40S 12 %), nine tenths within 21 % (L40S 25 %); median error of attention forward at
 /// most 4.5 % on A100, 8 % on Hopper, 11.5 % on Blackwell, 12.5 % on L40S. `tests/cost_calibration.rs`
 /// asserts these. Measured in short loops; `power_limited_rate` stands between them and training.
@@ -21,11 +22,11 @@ pub struct DeviceModel {
     /// Products of 4-, 2- and 1-byte operands.
     matmul: [MatmulModel; 3],
     attention: AttentionModel,
-    seconds_per_byte: f64,
-    /// Of passes over activations, as the software's kernels make them.
-    pass_seconds_per_byte: f64,
+    /// By kind of pass, in the order of [`PassKind::ALL`].
+    seconds_per_byte: [f64; PassKind::ALL.len()],
     kernel_latency: f64,
     peak: FlopsPerSecond,
+    table: KernelTable,
 }
 
 /// Speed of a generation of fused attention against the next: the second does the same in half the
@@ -62,14 +63,20 @@ impl DeviceModel {
             let peak = peak_of(device, recipe).get();
             MatmulModel::new(peak, bandwidth, device.sm_count, constants, width)
         });
-        let half_peak = peak_of(device, half).get();
+        let attention_peak = match precision {
+            Precision::Fp32 | Precision::Tf32 => peak_of(device, precision).get(),
+            _ => peak_of(device, half).get(),
+        };
         DeviceModel {
             matmul,
-            attention: AttentionModel::new(half_peak, bandwidth, device.sm_count, constants),
-            seconds_per_byte: 1.0 / (bandwidth * constants.memory_efficiency),
-            pass_seconds_per_byte: 1.0 / (bandwidth * constants.memory_efficiency),
+            attention: AttentionModel::new(attention_peak, bandwidth, device.sm_count, constants),
+            seconds_per_byte: PassKind::ALL.map(|kind| {
+                let measured = constants.pass_efficiency.get(kind.name()).copied();
+                1.0 / (bandwidth * measured.unwrap_or(constants.memory_efficiency))
+            }),
             kernel_latency: constants.kernel_latency.get(),
             peak: peak_of(device, precision),
+            table: KernelTable::new(device),
         }
     }
 
@@ -85,7 +92,15 @@ impl DeviceModel {
         kernels.attention_efficiency = (forward * slower, backward * slower);
         kernels.matmul_efficiency *= stack.library_efficiency;
         let mut model = Self::new(&device, precision);
-        model.pass_seconds_per_byte /= stack.pass_efficiency;
+        for (kind, rate) in PassKind::ALL.iter().zip(&mut model.seconds_per_byte) {
+            // What only streams reaches what a copy does, and a measured rate is already that of
+            // the software's own kernels.
+            let streams =
+                matches!(kind, PassKind::Optimizer | PassKind::GradientAccumulate | PassKind::Copy);
+            if !streams && !device.kernels.pass_efficiency.contains_key(kind.name()) {
+                *rate /= stack.pass_efficiency;
+            }
+        }
         model
     }
 
@@ -105,6 +120,9 @@ impl DeviceModel {
     }
 
     fn kernel_seconds(&self, kernel: &Kernel) -> f64 {
+        if let Some(seconds) = self.table.seconds(kernel) {
+            return seconds;
+        }
         match *kernel {
             Kernel::Gemm { batch, m, n, k, operand_bytes, result_bytes, accumulate, pass: _ } => {
                 let width = match operand_bytes {
@@ -136,17 +154,16 @@ impl DeviceModel {
                 causal,
                 element_bytes,
             }),
-            // The latency of each launch is also the ramp, since a pass of that length reaches half
-            // of the bandwidth.
             Kernel::Memory { read, written, launches, pass } => {
-                let bytes = (read + written).as_f64();
-                let streams = matches!(
-                    pass,
-                    PassKind::Optimizer | PassKind::GradientAccumulate | PassKind::Copy
-                );
-                let rate = if streams { self.seconds_per_byte } else { self.pass_seconds_per_byte };
-                launches as f64 * self.kernel_latency + bytes * rate
+                self.pass_seconds(pass, read + written, launches)
             }
         }
+    }
+
+    /// Seconds of passes over `bytes` in all: the latency of each launch is also the ramp, since
+    /// a pass of that length reaches half of the bandwidth.
+    fn pass_seconds(&self, pass: PassKind, bytes: Bytes, launches: u64) -> f64 {
+        let seconds_per_byte = self.seconds_per_byte[pass as usize];
+        launches as f64 * self.kernel_latency + bytes.as_f64() * seconds_per_byte
     }
 }

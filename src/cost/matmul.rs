@@ -154,7 +154,8 @@ impl MatmulModel {
         if arithmetic < limited {
             arithmetic *= (limited / arithmetic).cbrt();
         }
-        arithmetic *= misalignment(n * operand_bytes).max(misalignment(k * operand_bytes));
+        arithmetic *= misalignment(n.wrapping_mul(operand_bytes))
+            .max(misalignment(k.wrapping_mul(operand_bytes)));
         let operands = bf * (mf * kf + nf * kf) * operand_bytes as f64;
         let passes = if accumulate { 2.0 } else { 1.0 };
         let bytes = operands + results * result_bytes as f64 * passes;

@@ -9,10 +9,12 @@ pub mod fit;
 mod matmul;
 pub mod model;
 pub mod state;
+mod table;
 pub mod topology;
 
 pub use collective::CollectiveModel;
 pub use compute::DeviceModel;
 pub use model::{CostModel, PlacedCost};
 pub use state::{StateBytes, optimizer_kernels, state_bytes};
+pub use table::KernelTable;
 pub use topology::GroupPlacement;

@@ -90,6 +90,40 @@ pub enum PassKind {
     Copy,
 }
 
+impl PassKind {
+    /// All kinds, in their order.
+    pub const ALL: [PassKind; 11] = [
+        PassKind::Embedding,
+        PassKind::Norm,
+        PassKind::Softmax,
+        PassKind::Activation,
+        PassKind::DropoutAdd,
+        PassKind::Bias,
+        PassKind::Rotary,
+        PassKind::CrossEntropy,
+        PassKind::GradientAccumulate,
+        PassKind::Optimizer,
+        PassKind::Copy,
+    ];
+
+    /// As device files write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PassKind::Embedding => "embedding",
+            PassKind::Norm => "norm",
+            PassKind::Softmax => "softmax",
+            PassKind::Activation => "activation",
+            PassKind::DropoutAdd => "dropout_add",
+            PassKind::Bias => "bias",
+            PassKind::Rotary => "rotary",
+            PassKind::CrossEntropy => "cross_entropy",
+            PassKind::GradientAccumulate => "gradient_accumulate",
+            PassKind::Optimizer => "optimizer",
+            PassKind::Copy => "copy",
+        }
+    }
+}
+
 /// A collective operation over a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,12 +2,16 @@
 //! made of, how long its passes take and what it holds in memory.
 
 pub mod memory;
+pub mod program;
 pub mod schedule;
 pub mod stage;
 pub mod streams;
 pub mod times;
 
 pub use memory::{MemoryModel, StageMemory};
+pub use program::{
+    Action, BlockCode, Conversion, Input, LocalParameter, Operator, Placed, Program,
+};
 pub use schedule::{InFlight, Pipeline, Step};
 pub use stage::{BlockTimes, Prices, StageModel, StageShape, StageWork};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageTimes};

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod pipeline_shape;
 pub mod plan_error;
 pub mod predict;
+pub mod program;
 pub mod search;
 pub mod solve;
 pub mod space;

@@ -75,6 +75,27 @@ pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
     })
 }
 
+/// Embedding, layer and head of a choice, as stages see them.
+pub fn block_times_of(job: &Job, choice: &Choice) -> [BlockTimes; 3] {
+    let staged = Staged::new(job, choice);
+    [staged.embedding, staged.layer, staged.head]
+}
+
+/// Memory of each stage under a memory model.
+pub fn stage_memory(
+    job: &Job,
+    choice: &Choice,
+    model: &crate::lower::MemoryModel,
+) -> Vec<StageMemory> {
+    let staged = Staged::new(job, choice);
+    let shape = job.shape(&choice.candidate);
+    let peak = |q: usize| {
+        let in_flight = staged.pipeline.in_flight(q as u64);
+        model.peak(&shape, &staged.layer, &staged.works(q), &in_flight)
+    };
+    (0..choice.stages.len()).map(peak).collect()
+}
+
 impl<'a> Staged<'a> {
     fn new(job: &'a Job, choice: &'a Choice) -> Self {
         let c = &choice.candidate;

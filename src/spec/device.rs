@@ -35,9 +35,57 @@ pub struct DeviceSpec {
     pub price_per_hour: Option<UsDollars>,
     /// Calibrated constants of its kernels.
     pub kernels: KernelConstants,
+    /// Measured kernels, between which times are interpolated where the constants would give them
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuredTable>,
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+/// Measured kernels of one element size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredTable {
+    /// Bytes of an element.
+    pub element_bytes: u64,
+    /// By kind of kernel: three sizes and a time, such as `256 1024 512: 3.5 ms`. Of a product m, n
+    /// and k; of attention sequences times heads, rows and width of a head; of passes over memory
+    /// bytes read, bytes written and launches.
+    pub kernels: BTreeMap<String, Vec<MeasuredRow>>,
+}
+
+/// Sizes and time of a measured kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+#[schemars(with = "String")]
+pub struct MeasuredRow {
+    /// Sizes.
+    pub sizes: [u64; 3],
+    /// Time.
+    pub time: Seconds,
+}
+
+impl From<MeasuredRow> for String {
+    fn from(row: MeasuredRow) -> String {
+        let [a, b, c] = row.sizes;
+        format!("{a} {b} {c}: {:.4} us", row.time.get() * 1e6)
+    }
+}
+
+impl TryFrom<String> for MeasuredRow {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<MeasuredRow, String> {
+        let wrong = || format!("`{text}` is not three sizes and a time, as `256 1024 512: 3.5 ms`");
+        let (sizes, time) = text.split_once(':').ok_or_else(wrong)?;
+        let sizes: Vec<u64> =
+            sizes.split_whitespace().map_while(|size| size.parse().ok()).collect();
+        let sizes: [u64; 3] = sizes.try_into().map_err(|_| wrong())?;
+        let time: Seconds = time.trim().parse().map_err(|_| wrong())?;
+        if time.get() > 0.0 { Ok(MeasuredRow { sizes, time }) } else { Err(wrong()) }
+    }
 }
 
 /// PCI Express 4, 16 lanes: 16 GT/s a lane, 128b/130b coding.
@@ -145,6 +193,11 @@ pub struct KernelConstants {
     pub attention_prologue_keys: f64,
     /// Time of a fused attention kernel beside its arithmetic: launch, scheduling, reduction.
     pub attention_latency: Seconds,
+    /// Share of the memory bandwidth that a kind of pass reaches, where it was measured by itself:
+    /// on processors without wide memory some passes are bound by their arithmetic, and what stays
+    /// in a cache is quicker than memory. The names are those of `lmplan calibrate`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pass_efficiency: BTreeMap<String, f64>,
     /// Where the constants come from: the command, data, date.
     pub provenance: String,
 }

@@ -17,7 +17,9 @@ pub use catalog::Kind;
 pub use cluster::{
     Cluster, ClusterSpec, LinkKind, NetworkSpec, NodeGroup, NodeGroupSpec, TierSpec, Topology,
 };
-pub use device::{CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec};
+pub use device::{
+    CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow, MeasuredTable,
+};
 pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
 pub use load::{Document, load, load_cluster, load_device, load_model, load_stack, parse, placed};
 pub use model::{

@@ -36,6 +36,10 @@ pub struct StackSpec {
     pub overlap_parameter_gather: bool,
     /// Pipeline transfers run beside computation; otherwise the stage waits for them.
     pub overlap_p2p: bool,
+    /// What the local part of a vocabulary is padded to a multiple of
+    /// (Megatron-LM, `--make-vocab-size-divisible-by`).
+    #[serde(default = "padded")]
+    pub vocabulary_multiple: u64,
     /// Which tensor-parallel collectives run beside matrix products.
     #[serde(default)]
     pub overlap_tensor_parallel: TensorOverlap,
@@ -73,6 +77,10 @@ pub struct StackSpec {
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+const fn padded() -> u64 {
+    128
 }
 
 const fn second() -> u64 {

@@ -147,6 +147,21 @@ fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
     }
 }
 
+/// Stages of so many layers each.
+fn stage_plans(row: &Row, split: &[u64], flash: bool) -> Vec<StagePlan> {
+    let mut next = 0;
+    let stage = |count: &u64| {
+        let first = next;
+        next += count;
+        StagePlan {
+            layers: format!("{first}..{next}"),
+            devices: String::new(),
+            recompute: recompute(row, *count, flash),
+        }
+    };
+    split.iter().map(stage).collect()
+}
+
 /// Divisors of `n`, ascending.
 fn divisors(n: u64) -> Vec<u64> {
     (1..=n).filter(|d| n.is_multiple_of(*d)).collect()
@@ -196,16 +211,7 @@ pub fn plans(
             layers(model.num_layers, pipeline, v)
         };
         for &b in &micro {
-            let mut next = 0;
-            let stages = split.iter().map(|count| {
-                let first = next;
-                next += count;
-                StagePlan {
-                    layers: format!("{first}..{next}"),
-                    devices: String::new(),
-                    recompute: recompute(row, *count, flash),
-                }
-            });
+            let stages = stage_plans(row, &split, flash);
             plans.push(Plan {
                 model: model.name.clone(),
                 cluster: row.hardware.clone(),
@@ -222,7 +228,7 @@ pub fn plans(
                 batch: Batch { global: batch, micro: b },
                 schedule,
                 optimizer_sharding,
-                stages: stages.collect(),
+                stages,
                 operators: BTreeMap::new(),
             });
         }

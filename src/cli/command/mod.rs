@@ -1,14 +1,32 @@
 //! One file for each command: its arguments, and what it does with them.
 
+pub mod calibrate;
+#[cfg(feature = "torch")]
+mod calibrate_run;
 pub mod check;
 pub mod completions;
 pub mod graph;
 pub mod list;
 pub mod man;
+pub mod rank;
 pub mod schema;
 pub mod search;
 pub mod simulate;
 pub mod validate;
+pub mod verify;
+#[cfg(feature = "torch")]
+mod verify_run;
+#[cfg(feature = "torch")]
+mod verify_timing;
+
+/// Why a command that executes plans does nothing in this build, and what to do.
+#[cfg(not(feature = "torch"))]
+fn without_torch(command: &str) -> crate::cli::Failure {
+    crate::cli::Failure::Missing(format!(
+        "`{command}` executes plans on libtorch, which this build is without; \
+         `scripts/build-torch.sh` fetches it (544 MB) and builds with it"
+    ))
+}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ pub use eliminate::block_options;
 pub use error::BlockError;
 pub use ilp::{BlockIlp, Caps};
 pub use megatron::{megatron_option, megatron_strategies};
-pub use program::{BlockProgram, instructions};
+pub use program::{BlockProgram, block_code, instructions};
 
 use crate::graph::{Block, Graph};
 use crate::sharding::{InstructionCost, Layout, PassCost, ShardContext};

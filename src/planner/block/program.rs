@@ -3,8 +3,11 @@
 use super::BlockError;
 use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
+use crate::lower::{BlockCode, Conversion, Input, Operator};
 use crate::sharding::rules::gradient_sum;
-use crate::sharding::{Instruction, Layout, Port, ShardContext, beside_next, conversion};
+use crate::sharding::{
+    Instruction, Layout, Port, ShardContext, TensorShape, beside_next, conversion,
+};
 
 /// The instructions of one rank for one micro-batch of a block.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -32,14 +35,47 @@ pub fn instructions(
     boundary: Layout,
     strategies: &[&str],
 ) -> Result<BlockProgram, BlockError> {
+    let code = block_code(graph, block, context, boundary, strategies)?;
+    let forward = code.forward();
+    Ok(BlockProgram {
+        backward: code.backward(),
+        recompute: [Vec::new(), code.selective(), forward.clone()],
+        forward,
+    })
+}
+
+/// The operators of a block under a choice of strategies, with everything that runs between them.
+///
+/// # Errors
+/// As [`evaluate`](super::evaluate).
+pub fn block_code(
+    graph: &Graph,
+    block: &Block,
+    context: &ShardContext,
+    boundary: Layout,
+    strategies: &[&str],
+) -> Result<BlockCode, BlockError> {
     let structure = Structure::new(graph, block, context, boundary)?;
     let choice = structure.choice(strategies)?;
     let writer = Writer { structure: &structure, choice: &choice };
-    let forward = writer.forward();
-    Ok(BlockProgram {
-        backward: writer.backward(),
-        recompute: [Vec::new(), writer.selective(), forward.clone()],
-        forward,
+    let operator = |(index, node): (usize, &petgraph::graph::NodeIndex)| Operator {
+        op: graph.dag[*node].clone(),
+        sharding: structure.shardings[index][choice[index]].clone(),
+        inputs: structure.flows_to(index).map(|(_, flow)| writer.input(flow)).collect(),
+        output: structure.outputs[index],
+        consumers: structure.consumers[index],
+        end: structure.leaves[index].then(|| writer.end(index)),
+    };
+    let entering = structure.entering.first();
+    let port = structure.boundary_port();
+    Ok(BlockCode {
+        kind: block.kind,
+        operators: block.ops.iter().enumerate().map(operator).collect(),
+        boundary,
+        input: entering.map(|(shape, _)| *shape),
+        input_sum: entering.and_then(|(shape, readers)| {
+            gradient_sum(0, *shape, port, *readers, structure.context)
+        }),
     })
 }
 
@@ -56,75 +92,32 @@ impl Writer<'_> {
         })
     }
 
-    fn arrive(&self, flow: &Flow) -> Vec<Instruction> {
-        let to = self.structure.input(flow, self.choice[flow.to]).port.layout;
-        conversion(flow.to, flow.shape, self.source(flow).layout, to, self.structure.context)
+    fn convert(&self, op: usize, shape: TensorShape, from: Layout, to: Layout) -> Conversion {
+        let instructions = conversion(op, shape, from, to, self.structure.context);
+        Conversion { from, to, instructions }
     }
 
-    fn forward(&self) -> Vec<Instruction> {
-        let mut forward = Vec::new();
-        for (op, &k) in self.choice.iter().enumerate() {
-            for (_, flow) in self.structure.flows_to(op) {
-                forward.extend(self.arrive(flow));
-            }
-            let sharding = &self.structure.shardings[op][k];
-            forward.extend(sharding.forward.iter().cloned());
-            if self.structure.leaves[op] {
-                forward.extend(self.at_end(op, sharding.output.layout, self.structure.boundary));
-            }
+    fn input(&self, flow: &Flow) -> Input {
+        let source = self.source(flow);
+        let read = self.structure.input(flow, self.choice[flow.to]).port;
+        let mut leave = self.convert(flow.to, flow.shape, read.gradient, source.gradient);
+        if self.structure.shardings[flow.to][self.choice[flow.to]].early_conversion().is_some() {
+            beside_next(&mut leave.instructions);
         }
-        forward
+        Input {
+            from: flow.from,
+            shape: flow.shape,
+            arrive: self.convert(flow.to, flow.shape, source.layout, read.layout),
+            leave,
+        }
     }
 
-    fn backward(&self) -> Vec<Instruction> {
-        let structure = self.structure;
-        let mut backward = Vec::new();
-        for (op, &k) in self.choice.iter().enumerate().rev() {
-            let sharding = &structure.shardings[op][k];
-            if structure.leaves[op] {
-                backward.extend(self.at_end(op, structure.boundary, sharding.output.gradient));
-            }
-            let mut conversions = Vec::new();
-            for (_, flow) in structure.flows_to(op).rev() {
-                let left = structure.input(flow, k).port.gradient;
-                let wanted = self.source(flow).gradient;
-                conversions.extend(conversion(op, flow.shape, left, wanted, structure.context));
-            }
-            let at = match sharding.early_conversion() {
-                Some((at, _)) => {
-                    beside_next(&mut conversions);
-                    at
-                }
-                None => sharding.backward.len(),
-            };
-            backward.extend(sharding.backward[..at].iter().cloned());
-            backward.extend(conversions);
-            backward.extend(sharding.backward[at..].iter().cloned());
-        }
-        for (shape, readers) in &structure.entering {
-            let port = structure.boundary_port();
-            backward.extend(gradient_sum(0, *shape, port, *readers, structure.context));
-        }
-        backward
-    }
-
-    fn at_end(&self, op: usize, from: Layout, to: Layout) -> Vec<Instruction> {
-        conversion(op, self.structure.outputs[op], from, to, self.structure.context)
-    }
-
-    /// The attention core, from the tensors that it starts from as they arrived.
-    fn selective(&self) -> Vec<Instruction> {
-        let in_core = |op: usize| self.structure.ops[op].1;
-        let mut selective = Vec::new();
-        for op in (0..self.choice.len()).filter(|op| in_core(*op)) {
-            for (_, flow) in self.structure.flows_to(op) {
-                if flow.from.is_some_and(in_core) {
-                    selective.extend(self.arrive(flow));
-                }
-            }
-            let sharding = &self.structure.shardings[op][self.choice[op]];
-            selective.extend(sharding.forward.iter().cloned());
-        }
-        selective
+    fn end(&self, op: usize) -> [Conversion; 2] {
+        let (shape, boundary) = (self.structure.outputs[op], self.structure.boundary);
+        let output = self.structure.shardings[op][self.choice[op]].output;
+        [
+            self.convert(op, shape, output.layout, boundary),
+            self.convert(op, shape, boundary, output.gradient),
+        ]
     }
 }

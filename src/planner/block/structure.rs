@@ -35,6 +35,8 @@ pub(super) struct Structure<'a> {
     pub outputs: Vec<TensorShape>,
     /// Whether the block's successors read the output.
     pub leaves: Vec<bool>,
+    /// How many gradients the output gets.
+    pub consumers: Vec<u64>,
     pub shardings: Vec<Vec<Sharding>>,
     /// By reader, then slot.
     pub flows: Vec<Flow>,
@@ -85,6 +87,7 @@ impl<'a> Structure<'a> {
             kinds: Vec::new(),
             outputs: Vec::new(),
             leaves: Vec::new(),
+            consumers: Vec::new(),
             shardings: Vec::new(),
             flows: Vec::new(),
             entering: Vec::new(),
@@ -133,6 +136,7 @@ impl<'a> Structure<'a> {
             structure.kinds.push(&op.kind);
             structure.outputs.push(output);
             structure.leaves.push(leaves);
+            structure.consumers.push(consumers);
         }
         structure.entering = entering.into_values().collect();
         structure.check_boundary()?;

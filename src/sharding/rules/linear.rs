@@ -11,9 +11,6 @@ use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext}
 use crate::spec::TensorOverlap;
 use crate::units::Bytes;
 
-/// What the local part of a vocabulary is padded to.
-const PADDED: u64 = 128;
-
 struct Linear<'a> {
     site: &'a Site<'a>,
     context: &'a ShardContext<'a>,
@@ -90,12 +87,12 @@ impl Linear<'_> {
         }
     }
 
-    /// Columns of the product: those of logits are padded, as Megatron-LM pads its vocabulary
-    /// (`--make-vocab-size-divisible-by`, 128), so that rows are aligned.
+    /// Columns of the product: those of logits are padded, so that rows are aligned.
     fn columns(&self, local: &Local) -> u64 {
+        let multiple = self.context.stack.vocabulary_multiple.max(1);
         let logits = matches!(self.site.consumer, Some(OpKind::CrossEntropy { .. }));
-        if logits && local.output > PADDED {
-            local.output.next_multiple_of(PADDED)
+        if logits && local.output > multiple {
+            local.output.next_multiple_of(multiple)
         } else {
             local.output
         }

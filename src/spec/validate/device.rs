@@ -38,6 +38,13 @@ impl Document for DeviceSpec {
             let message = format!("`matmul_prologue_k` is {depth}, not between 0 and 1 000 000");
             found.add(Finding::new(SIZE, "kernels/matmul_prologue_k", message));
         }
+        for (pass, share) in &kernels.pass_efficiency {
+            if !(*share > 0.0 && *share < 1e3) {
+                let message = format!("`pass_efficiency` of `{pass}` is {share}");
+                let path = format!("kernels/pass_efficiency/{pass}");
+                found.add(Finding::new(SIZE, path, message));
+            }
+        }
         let latency = kernels.kernel_latency;
         if latency.get() > 1.0 {
             let message = format!("`kernel_latency` is {latency}, more than a second");

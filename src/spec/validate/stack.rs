@@ -6,6 +6,32 @@ use crate::spec::catalog::Kind;
 use crate::spec::diagnostic::Finding;
 use crate::spec::load::Document;
 
+/// What is wrong with how the stack's kernels are described.
+fn kernel_findings(stack: &StackSpec, found: &mut Findings) {
+    const CODE: &str = "stack::size";
+    if !(1..=3).contains(&stack.flash_attention_version) {
+        let version = stack.flash_attention_version;
+        let message =
+            format!("`flash_attention_version` is {version}, not a generation from 1 to 3");
+        found.add(Finding::new(CODE, "flash_attention_version", message));
+    }
+    for (field, share) in [
+        ("pass_efficiency", stack.pass_efficiency),
+        ("library_efficiency", stack.library_efficiency),
+    ] {
+        if !(0.01..=1.0).contains(&share) {
+            let message = format!("`{field}` is {share}, not a share from 0.01 to 1");
+            let help = "write 80 % as `0.8`";
+            found.add(Finding::new(CODE, field, message).help(help));
+        }
+    }
+    if !(1..=65_536).contains(&stack.vocabulary_multiple) {
+        let multiple = stack.vocabulary_multiple;
+        let message = format!("`vocabulary_multiple` is {multiple}, not a number from 1 to 65536");
+        found.add(Finding::new(CODE, "vocabulary_multiple", message));
+    }
+}
+
 impl Document for StackSpec {
     const KIND: Kind = Kind::Stack;
 
@@ -31,22 +57,7 @@ impl Document for StackSpec {
             let help = "write a slowdown of 5 % as `0.05`";
             found.add(Finding::new(CODE, "overlap_contention", message).help(help));
         }
-        if !(1..=3).contains(&self.flash_attention_version) {
-            let version = self.flash_attention_version;
-            let message =
-                format!("`flash_attention_version` is {version}, not a generation from 1 to 3");
-            found.add(Finding::new(CODE, "flash_attention_version", message));
-        }
-        for (field, share) in [
-            ("pass_efficiency", self.pass_efficiency),
-            ("library_efficiency", self.library_efficiency),
-        ] {
-            if !(0.01..=1.0).contains(&share) {
-                let message = format!("`{field}` is {share}, not a share from 0.01 to 1");
-                let help = "write 80 % as `0.8`";
-                found.add(Finding::new(CODE, field, message).help(help));
-            }
-        }
+        kernel_findings(self, &mut found);
         if !(0.0..1.0).contains(&self.fragmentation) {
             let message = format!(
                 "`fragmentation` is {}, not a share of at least 0 and below 1",

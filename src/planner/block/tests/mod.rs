@@ -211,6 +211,7 @@ pub(super) fn stack(fused: bool, flash: bool) -> StackSpec {
         overlap_parameter_gather: true,
         overlap_p2p: true,
         flash_attention_version: 2,
+        vocabulary_multiple: 1,
         pass_efficiency: 1.0,
         library_efficiency: 1.0,
         step_overhead: Seconds::ZERO,

@@ -1,0 +1,116 @@
+//! The shim's entries, as `shim/shim.cpp` defines them.
+
+use std::ffi::{c_char, c_int, c_void};
+
+unsafe extern "C" {
+    pub(crate) fn lmplan_error() -> *const c_char;
+    pub(crate) fn lmplan_store_tcp(
+        host: *const c_char,
+        port: u16,
+        server: c_int,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_store_port(store: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_store_file(
+        path: *const c_char,
+        ranks: c_int,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_store_free(store: *mut c_void);
+    pub(crate) fn lmplan_group(
+        store: *mut c_void,
+        name: *const c_char,
+        rank: c_int,
+        size: c_int,
+        address: *const c_char,
+        timeout_ms: i64,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_group_free(group: *mut c_void);
+    pub(crate) fn lmplan_all_reduce(group: *mut c_void, data: *mut c_void, maximum: c_int)
+    -> c_int;
+    pub(crate) fn lmplan_all_gather(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_reduce_scatter(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_all_to_all(
+        group: *mut c_void,
+        output: *mut c_void,
+        input: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_broadcast(group: *mut c_void, data: *mut c_void, root: c_int) -> c_int;
+    pub(crate) fn lmplan_barrier(group: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_send(
+        group: *mut c_void,
+        data: *mut c_void,
+        to: c_int,
+        tag: c_int,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_receive(
+        group: *mut c_void,
+        data: *mut c_void,
+        from: c_int,
+        tag: c_int,
+    ) -> c_int;
+    pub(crate) fn lmplan_work_wait(work: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_work_free(work: *mut c_void);
+    pub(crate) fn lmplan_layer_norm_backward(
+        gradient: *mut c_void,
+        input: *mut c_void,
+        mean: *mut c_void,
+        rstd: *mut c_void,
+        weight: *mut c_void,
+        bias: *mut c_void,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_attention(
+        query: *mut c_void,
+        key: *mut c_void,
+        value: *mut c_void,
+        dropout: f64,
+        causal: c_int,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_attention_backward(
+        gradient: *mut c_void,
+        query: *mut c_void,
+        key: *mut c_void,
+        value: *mut c_void,
+        output: *mut c_void,
+        denominators: *mut c_void,
+        seed: *mut c_void,
+        offset: *mut c_void,
+        dropout: f64,
+        causal: c_int,
+        results: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn lmplan_adam(
+        parameters: *mut c_void,
+        gradients: *mut c_void,
+        first: *mut c_void,
+        second: *mut c_void,
+        step: f64,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        decay: f64,
+        epsilon: f64,
+        scale: f64,
+    ) -> c_int;
+    pub(crate) fn lmplan_load_cuda() -> c_int;
+    pub(crate) fn lmplan_gpu(device: c_int, multiprocessors: *mut c_int, memory: *mut u64)
+    -> c_int;
+    pub(crate) fn lmplan_count_cpu_memory() -> c_int;
+    pub(crate) fn lmplan_memory(
+        cuda: c_int,
+        device: c_int,
+        reset_peak: c_int,
+        current: *mut i64,
+        peak: *mut i64,
+    ) -> c_int;
+}

@@ -1,0 +1,220 @@
+//! Stores, where ranks find each other, and process groups, in which they talk.
+
+use crate::{Error, ffi};
+use std::ffi::{CString, c_int, c_void};
+use std::time::Duration;
+use tch::Tensor;
+
+/// Where ranks leave their addresses.
+#[derive(Debug)]
+pub struct Store(*mut c_void);
+
+/// Ranks that communicate through Gloo.
+#[derive(Debug)]
+pub struct Group {
+    group: *mut c_void,
+    rank: usize,
+    size: usize,
+}
+
+/// A message on its way. Its tensor lives until it has left.
+#[derive(Debug)]
+pub struct Sending {
+    work: *mut c_void,
+    _tensor: Tensor,
+}
+
+fn text(value: &str) -> Result<CString, Error> {
+    CString::new(value).map_err(|_| Error::new("a name holds a zero"))
+}
+
+fn millis(timeout: Duration) -> i64 {
+    i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn number(value: usize) -> Result<c_int, Error> {
+    c_int::try_from(value).map_err(|_| Error::new(format!("{value} is too large for a rank")))
+}
+
+/// The `at::Tensor` behind a tensor. The shim only reads the handle, and writes the elements, which
+/// libtorch allows through any handle.
+fn raw(tensor: &Tensor) -> *mut c_void {
+    tensor.as_ptr().cast_mut().cast::<c_void>()
+}
+
+impl Store {
+    /// A store served over TCP by the process that gives `server`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// A port that is taken, a server that does not answer in time.
+    pub fn tcp(host: &str, port: u16, server: bool, timeout: Duration) -> Result<Store, Error> {
+        let host = text(host)?;
+        // SAFETY: `host` outlives the call, which copies it.
+        let store = unsafe {
+            ffi::lmplan_store_tcp(host.as_ptr(), port, c_int::from(server), millis(timeout))
+        };
+        if store.is_null() { Err(Error::last()) } else { Ok(Store(store)) }
+    }
+
+    /// A store in a file that all ranks see.
+    ///
+    /// # Errors
+    /// A file that can not be opened.
+    pub fn file(path: &str, ranks: usize, timeout: Duration) -> Result<Store, Error> {
+        let path = text(path)?;
+        let ranks = number(ranks)?;
+        // SAFETY: `path` outlives the call, which copies it.
+        let store = unsafe { ffi::lmplan_store_file(path.as_ptr(), ranks, millis(timeout)) };
+        if store.is_null() { Err(Error::last()) } else { Ok(Store(store)) }
+    }
+
+    /// The port of a TCP store.
+    pub fn port(&self) -> Option<u16> {
+        // SAFETY: the store is alive as long as `self`.
+        u16::try_from(unsafe { ffi::lmplan_store_port(self.0) }).ok()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { ffi::lmplan_store_free(self.0) }
+    }
+}
+
+impl Group {
+    /// Joins the group `name` as `rank` of `size`; all of its ranks must do so. `address` is the
+    /// interface to use, the host's own where empty. Whatever takes longer than `timeout` is an
+    /// error.
+    ///
+    /// # Errors
+    /// Ranks that do not come in time.
+    pub fn join(
+        store: &Store,
+        name: &str,
+        rank: usize,
+        size: usize,
+        address: &str,
+        timeout: Duration,
+    ) -> Result<Group, Error> {
+        let (name, address) = (text(name)?, text(address)?);
+        let (own, all) = (number(rank)?, number(size)?);
+        // SAFETY: the store is alive; the strings outlive the call, which copies them.
+        let group = unsafe {
+            ffi::lmplan_group(store.0, name.as_ptr(), own, all, address.as_ptr(), millis(timeout))
+        };
+        if group.is_null() { Err(Error::last()) } else { Ok(Group { group, rank, size }) }
+    }
+
+    /// Number of this rank in the group.
+    pub const fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Ranks of the group.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Sums a contiguous tensor over the ranks, in place; or takes the largest element.
+    ///
+    /// # Errors
+    /// Ranks that disagree on the size, die or do not come in time.
+    pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<(), Error> {
+        // SAFETY: group and tensor are alive during the call, which waits for its end.
+        let code = unsafe { ffi::lmplan_all_reduce(self.group, raw(tensor), c_int::from(maximum)) };
+        Error::check(code)
+    }
+
+    /// Collects the parts of all ranks along the first dimension of `output`.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn all_gather(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
+        // SAFETY: as in `all_reduce`.
+        Error::check(unsafe { ffi::lmplan_all_gather(self.group, raw(output), raw(input)) })
+    }
+
+    /// Sums over the ranks and keeps this rank's part along the first dimension of `input`.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn reduce_scatter(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
+        // SAFETY: as in `all_reduce`.
+        Error::check(unsafe { ffi::lmplan_reduce_scatter(self.group, raw(output), raw(input)) })
+    }
+
+    /// Sends the r-th part along the first dimension of `input` to rank r.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn all_to_all(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
+        // SAFETY: as in `all_reduce`.
+        Error::check(unsafe { ffi::lmplan_all_to_all(self.group, raw(output), raw(input)) })
+    }
+
+    /// Copies the tensor of rank `root` to all.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<(), Error> {
+        let root = number(root)?;
+        // SAFETY: as in `all_reduce`.
+        Error::check(unsafe { ffi::lmplan_broadcast(self.group, raw(tensor), root) })
+    }
+
+    /// Waits for all ranks.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn barrier(&self) -> Result<(), Error> {
+        // SAFETY: the group is alive.
+        Error::check(unsafe { ffi::lmplan_barrier(self.group) })
+    }
+
+    /// Starts to send a contiguous tensor of host memory.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn send(&self, tensor: Tensor, to: usize, tag: usize) -> Result<Sending, Error> {
+        let (to, tag) = (number(to)?, number(tag)?);
+        // SAFETY: group and tensor are alive; the tensor is kept until the work is done.
+        let work = unsafe { ffi::lmplan_send(self.group, raw(&tensor), to, tag) };
+        if work.is_null() { Err(Error::last()) } else { Ok(Sending { work, _tensor: tensor }) }
+    }
+
+    /// Receives into a contiguous tensor of host memory.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn receive(&self, tensor: &Tensor, from: usize, tag: usize) -> Result<(), Error> {
+        let (from, tag) = (number(from)?, number(tag)?);
+        // SAFETY: as in `all_reduce`.
+        Error::check(unsafe { ffi::lmplan_receive(self.group, raw(tensor), from, tag) })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { ffi::lmplan_group_free(self.group) }
+    }
+}
+
+impl Sending {
+    /// Waits until the message has left.
+    ///
+    /// # Errors
+    /// A receiver that died or does not come in time.
+    pub fn wait(self) -> Result<(), Error> {
+        // SAFETY: the work is alive as long as `self`.
+        Error::check(unsafe { ffi::lmplan_work_wait(self.work) })
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { ffi::lmplan_work_free(self.work) }
+    }
+}

@@ -1,0 +1,152 @@
+//! What `verify` does.
+
+use super::verify::{DeviceChoice, VerifyArgs, VerifyMode};
+use crate::cli::Failure;
+use crate::cli::args::{Format, Verbosity};
+use crate::executor::ExecutorError;
+use crate::executor::numerics::{self, Limits};
+use crate::executor::report::{Style, Verified, print};
+use crate::plan::Plan;
+use crate::planner::choice::Choice;
+use crate::planner::job::Job;
+use crate::spec::{self, Cluster, ModelSpec, StackSpec};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The stack that the executor is.
+const EXECUTOR_STACK: &str = "lmplan";
+
+/// The plan that is verified where none is given and none is found.
+const BUILT_IN: &str = "\
+model: gpt2-124m
+cluster: a100x8
+stack: lmplan
+parallelism: {tensor: 2, pipeline: 2, data: 2, virtual_stages: 2, sequence_parallel: true}
+batch: {global: 16, micro: 2}
+schedule: interleaved-1f1b
+optimizer_sharding: zero1
+";
+
+impl From<ExecutorError> for Failure {
+    fn from(error: ExecutorError) -> Self {
+        match error {
+            ExecutorError::Program(what) => Failure::BadInput(what),
+            ExecutorError::Unsupported(_) => Failure::Missing(error.to_string()),
+            _ => Failure::Verification(error.to_string()),
+        }
+    }
+}
+
+/// A plan with what it names.
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) plan: Plan,
+    pub(super) model: ModelSpec,
+    pub(super) cluster: Cluster,
+    pub(super) stack: StackSpec,
+}
+
+pub(super) fn run(
+    args: &VerifyArgs,
+    verbosity: &Verbosity,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let folder = Path::new(".");
+    let given = given(args.plan.as_deref(), folder)?;
+    let cuda = uses_cuda(args.device)?;
+    let say = |text: &str| {
+        if !verbosity.quiet {
+            // Nothing is left to do where standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    };
+    let mut verified = Verified::new(&given.name, cuda);
+    if given.plan.stack != EXECUTOR_STACK {
+        verified.notes.push(format!(
+            "executed as stack `{EXECUTOR_STACK}`, which is what the executor does; the plan was \
+             made for `{}`",
+            given.plan.stack
+        ));
+    }
+    let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
+        .map_err(|error| Failure::BadInput(error.to_string()))?;
+    let choice = Choice::of_plan(&job, &given.plan)
+        .map_err(|error| Failure::BadInput(format!("`{}`: {error}", given.name)))?;
+    if matches!(args.mode, VerifyMode::Auto | VerifyMode::Numerics) {
+        let limits = Limits { ranks: args.ranks, steps: args.steps, cuda };
+        let (task, reduced) =
+            numerics::task(&given.model, &given.stack, &given.plan, &choice, limits);
+        let program = std::env::current_exe().map_err(Failure::Output)?;
+        say(&format!("numerics: {} processes", task.plan.devices()));
+        verified.numerics = Some(numerics::run(&program, &task, reduced)?);
+    }
+    super::verify_timing::run(args, &given, cuda, &say, &mut verified)?;
+    print(&verified, style(args.format), out)?;
+    match verified.failure(args.tolerance) {
+        None => Ok(()),
+        Some(what) => Err(Failure::Verification(what)),
+    }
+}
+
+/// The plan that is named, the newest of the reports, or the built-in one.
+fn given(named: Option<&str>, folder: &Path) -> Result<Given, Failure> {
+    let path = match named {
+        Some(path) if Path::new(path).is_dir() => Some(Path::new(path).join("plan.yaml")),
+        Some(path) => Some(PathBuf::from(path)),
+        None => newest(&folder.join("reports")),
+    };
+    let (name, plan) = match path {
+        Some(path) => {
+            let name = path.display().to_string();
+            let (plan, _) = spec::load::<Plan>(&name, folder)?;
+            (name, plan)
+        }
+        None => {
+            let plan = serde_saphyr::from_str(BUILT_IN)
+                .map_err(|error| Failure::BadInput(format!("the built-in plan: {error}")))?;
+            ("the built-in plan".to_owned(), plan)
+        }
+    };
+    let (mut model, _) = spec::load_model(&plan.model, folder)?;
+    model.training.global_batch_size = plan.batch.global;
+    let (cluster, _) = Cluster::load(&plan.cluster, folder)?;
+    let (stack, _) = spec::load_stack(EXECUTOR_STACK, folder)?;
+    Ok(Given { name, plan, model, cluster, stack })
+}
+
+/// The plan that was written last.
+fn newest(reports: &Path) -> Option<PathBuf> {
+    let plan = |entry: std::fs::DirEntry| {
+        let path = entry.path().join("plan.yaml");
+        let time = std::fs::metadata(&path).and_then(|found| found.modified()).ok()?;
+        Some((time, path))
+    };
+    let found = std::fs::read_dir(reports).ok()?.flatten().filter_map(plan);
+    found.max().map(|(_, path)| path)
+}
+
+/// Whether to execute on a GPU.
+pub(super) fn uses_cuda(device: DeviceChoice) -> Result<bool, Failure> {
+    if device == DeviceChoice::Cpu {
+        return Ok(false);
+    }
+    let loaded = lmplan_c10d::load_cuda();
+    let there = loaded.is_ok() && tch::Cuda::device_count() > 0;
+    if device == DeviceChoice::Auto || there {
+        return Ok(there);
+    }
+    let why = loaded.err().map_or_else(|| "no GPU is found".to_owned(), |error| error.to_string());
+    Err(Failure::Missing(format!(
+        "no GPU can be used: {why}; set LD_LIBRARY_PATH to the `lib` folder of an installed torch \
+         2.11.0, or use `--device cpu`"
+    )))
+}
+
+const fn style(format: Format) -> Style {
+    match format {
+        Format::Text => Style::Text,
+        Format::Json => Style::Json,
+        Format::Markdown => Style::Markdown,
+        Format::Csv => Style::Csv,
+    }
+}

@@ -1,0 +1,267 @@
+//! softmax(QKᵀ/√d)·V over the heads of a rank: fused, or product by product.
+//!
+//! Columns of the input are grouped by key-value head: its query heads, its key, its value. So a
+//! rank's part of the columns holds whole groups.
+
+use super::{At, Kept, needed, slot};
+use crate::executor::error::Result;
+use crate::graph::{OpKind, PassKind};
+use lmplan_c10d::Attended;
+use tch::{Kind, Tensor};
+
+/// Sizes on this rank.
+struct Shape {
+    rows: i64,
+    sequences: i64,
+    heads: i64,
+    kv_heads: i64,
+    width: i64,
+    causal: bool,
+    /// Probability that an attention weight is dropped.
+    dropout: f64,
+}
+
+impl Shape {
+    fn of(at: &At<'_, '_>, input: &Tensor) -> Result<Shape> {
+        let OpKind::Attention { heads, kv_heads, head_dim, causal, dropout } = at.operator.op.kind
+        else {
+            return at.unsupported("attention of another kind");
+        };
+        let (heads, kv_heads, width) = (heads as i64, kv_heads as i64, head_dim as i64);
+        let size = input.size();
+        let ways = (heads + 2 * kv_heads) * width / size[2];
+        let dropout = if dropout { at.env().dropout.0 } else { 0.0 };
+        let (heads, kv_heads) = (heads / ways, kv_heads / ways);
+        Ok(Shape { rows: size[0], sequences: size[1], heads, kv_heads, width, causal, dropout })
+    }
+
+    fn group(&self) -> i64 {
+        self.heads / self.kv_heads
+    }
+
+    /// Query, key and value \[sequences, heads, rows, width\] of the fused projection.
+    fn split(&self, input: &Tensor) -> [Tensor; 3] {
+        let group = self.group();
+        let columns = input.view([self.rows, self.sequences, self.kv_heads, group + 2, self.width]);
+        let heads = |first: i64, count: i64| {
+            let part = columns.narrow(3, first, count);
+            let shape = [self.rows, self.sequences, self.kv_heads * count, self.width];
+            part.reshape(shape).permute([1, 2, 0, 3])
+        };
+        [heads(0, group), heads(group, 1), heads(group + 1, 1)]
+    }
+
+    /// Keys or values, once for each query head of their group.
+    fn expand(&self, few: &Tensor) -> Tensor {
+        if self.group() == 1 {
+            return few.shallow_clone();
+        }
+        let shape = [self.sequences, self.kv_heads, self.group(), self.rows, self.width];
+        few.unsqueeze(2).expand(shape, false).reshape([
+            self.sequences,
+            self.heads,
+            self.rows,
+            self.width,
+        ])
+    }
+
+    /// Gradients of expanded keys or values, summed by group.
+    fn contract(&self, many: &Tensor) -> Tensor {
+        if self.group() == 1 {
+            return many.shallow_clone();
+        }
+        let shape = [self.sequences, self.kv_heads, self.group(), self.rows, self.width];
+        many.reshape(shape).sum_dim_intlist(2i64, false, many.kind())
+    }
+
+    /// Gradients of query, key and value, as the gradient of the fused projection.
+    fn join(&self, [query, key, value]: [&Tensor; 3]) -> Tensor {
+        let columns = |part: &Tensor, count: i64| {
+            let shape = [self.rows, self.sequences, self.kv_heads, count, self.width];
+            part.permute([2, 0, 1, 3]).reshape(shape)
+        };
+        let parts = [columns(query, self.group()), columns(key, 1), columns(value, 1)];
+        let all = self.kv_heads * (self.group() + 2) * self.width;
+        Tensor::cat(&parts, 3).view([self.rows, self.sequences, all])
+    }
+
+    /// \[sequences, heads, rows, width\] to \[rows, sequences, heads · width\].
+    fn merge(&self, heads: &Tensor) -> Tensor {
+        let shape = [self.rows, self.sequences, self.heads * self.width];
+        heads.permute([2, 0, 1, 3]).reshape(shape)
+    }
+
+    /// The other way round, as a view.
+    fn by_head(&self, merged: &Tensor) -> Tensor {
+        let shape = [self.rows, self.sequences, self.heads, self.width];
+        merged.reshape(shape).permute([1, 2, 0, 3])
+    }
+
+    fn query(&self) -> [i64; 4] {
+        [self.sequences, self.heads, self.rows, self.width]
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / (self.width as f64).sqrt()
+    }
+
+    /// Batched matrices of all heads.
+    fn flat(&self, heads: &Tensor) -> Tensor {
+        let size = heads.size();
+        heads.reshape([size[0] * size[1], size[2], size[3]])
+    }
+
+    /// And back.
+    fn unflat(&self, matrices: &Tensor) -> Tensor {
+        let size = matrices.size();
+        matrices.view([self.sequences, self.heads, size[1], size[2]])
+    }
+}
+
+fn is_fused(at: &At<'_, '_>) -> bool {
+    at.operator.sharding.output_kept
+}
+
+pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
+    let input = slot(at, inputs, 0)?;
+    let shape = Shape::of(at, input)?;
+    if !is_fused(at) {
+        return unfused(at, input, &shape);
+    }
+    // libtorch's kernel for host memory has no dropout.
+    let dropout = if input.device().is_cuda() { shape.dropout } else { 0.0 };
+    let fused = at.cursor.attention(false, shape.query())?;
+    at.cursor.run(fused, || {
+        let [query, key, value] = shape.split(input);
+        let (key, value) = (shape.expand(&key), shape.expand(&value));
+        let attended = lmplan_c10d::attention([&query, &key, &value], dropout, shape.causal)?;
+        let mut extra = vec![attended.denominators];
+        extra.extend(attended.random.into_iter().flatten());
+        Ok((shape.merge(&attended.output), extra))
+    })
+}
+
+pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> Result<Vec<Tensor>> {
+    let input = needed(at, kept.input.as_ref())?;
+    let shape = Shape::of(at, input)?;
+    if !is_fused(at) {
+        return unfused_backward(at, gradient, kept, &shape);
+    }
+    let output = needed(at, kept.output.as_ref())?;
+    let denominators = needed(at, kept.extra.first())?;
+    let dropout = if input.device().is_cuda() { shape.dropout } else { 0.0 };
+    let fused = at.cursor.attention(true, shape.query())?;
+    let result = at.cursor.run(fused, || -> Result<Tensor> {
+        let [query, key, value] = shape.split(input);
+        let (key, value) = (shape.expand(&key), shape.expand(&value));
+        let random = |index: usize| kept.extra.get(index).map(Tensor::shallow_clone);
+        let attended = Attended {
+            output: shape.by_head(output),
+            denominators: denominators.shallow_clone(),
+            random: [random(1), random(2)],
+        };
+        let [dq, dk, dv] = lmplan_c10d::attention_backward(
+            &shape.by_head(gradient),
+            [&query, &key, &value],
+            &attended,
+            dropout,
+            shape.causal,
+        )?;
+        Ok(shape.join([&dq, &shape.contract(&dk), &shape.contract(&dv)]))
+    })?;
+    Ok(vec![result])
+}
+
+/// Keeps the softmax, and with dropout its mask and the weights after it.
+fn unfused(at: &mut At<'_, '_>, input: &Tensor, shape: &Shape) -> Result<(Tensor, Vec<Tensor>)> {
+    let [query, key, value] = expanded(at, shape, input)?;
+    let batch = shape.sequences * shape.heads;
+    let (rows, width) = (shape.rows, shape.width);
+    let product = at.cursor.batched(batch, [rows, rows, width])?;
+    let scores =
+        at.cursor.run(product, || shape.flat(&query).matmul(&shape.flat(&key).transpose(1, 2)));
+    let softmax = at.pass(PassKind::Softmax, || {
+        let mut scores = scores * shape.scale();
+        if shape.causal {
+            let above = Tensor::ones([rows, rows], (Kind::Bool, scores.device())).triu(1);
+            scores = scores.masked_fill(&above, f64::NEG_INFINITY);
+        }
+        let kind = scores.kind();
+        let wide = if kind == Kind::Double { kind } else { Kind::Float };
+        scores.softmax(-1, wide).to_kind(kind)
+    })?;
+    let mut extra = vec![softmax.shallow_clone()];
+    let mut weights = softmax;
+    if at.cursor.is_memory(PassKind::DropoutAdd) {
+        tch::manual_seed(at.work.seed + at.index as i64);
+        let (dropped, mask) =
+            at.pass(PassKind::DropoutAdd, || weights.native_dropout(shape.dropout, true))?;
+        extra.extend([mask, dropped.shallow_clone()]);
+        weights = dropped;
+    }
+    let product = at.cursor.batched(batch, [rows, width, rows])?;
+    let output = at.cursor.run(product, || {
+        let heads = weights.matmul(&shape.flat(&value));
+        shape.merge(&shape.unflat(&heads))
+    });
+    Ok((output, extra))
+}
+
+/// Query, key and value, copied to all heads where there are fewer keys than queries.
+fn expanded(at: &mut At<'_, '_>, shape: &Shape, input: &Tensor) -> Result<[Tensor; 3]> {
+    let [query, key, value] = shape.split(input);
+    if shape.group() == 1 {
+        return Ok([query, key, value]);
+    }
+    let (key, value) = if at.cursor.is_memory(PassKind::Copy) {
+        at.pass(PassKind::Copy, || (shape.expand(&key), shape.expand(&value)))?
+    } else {
+        (shape.expand(&key), shape.expand(&value))
+    };
+    Ok([query, key, value])
+}
+
+fn unfused_backward(
+    at: &mut At<'_, '_>,
+    gradient: &Tensor,
+    kept: &Kept,
+    shape: &Shape,
+) -> Result<Vec<Tensor>> {
+    let input = needed(at, kept.input.as_ref())?;
+    let softmax = needed(at, kept.extra.first())?;
+    let [query, key, value] = shape.split(input);
+    let (key, value) = (shape.expand(&key), shape.expand(&value));
+    let (query, key, value) = (shape.flat(&query), shape.flat(&key), shape.flat(&value));
+    let gradient = shape.flat(&shape.by_head(gradient));
+    let batch = shape.sequences * shape.heads;
+    let (rows, width) = (shape.rows, shape.width);
+    let weights = kept.extra.get(2).unwrap_or(softmax);
+    let product = at.cursor.batched(batch, [rows, width, rows])?;
+    let dv = at.cursor.run(product, || weights.transpose(1, 2).matmul(&gradient));
+    let product = at.cursor.batched(batch, [rows, rows, width])?;
+    let mut dweights = at.cursor.run(product, || gradient.matmul(&value.transpose(1, 2)));
+    if let Some(mask) = kept.extra.get(1) {
+        let scale = 1.0 / (1.0 - shape.dropout);
+        dweights = at.pass(PassKind::DropoutAdd, || {
+            Tensor::native_dropout_backward(&dweights, mask, scale)
+        })?;
+    }
+    let dscores = at.pass(PassKind::Softmax, || {
+        let back = Tensor::internal_softmax_backward_data(&dweights, softmax, -1, softmax.kind());
+        back * shape.scale()
+    })?;
+    let product = at.cursor.batched(batch, [rows, width, rows])?;
+    let dq = at.cursor.run(product, || dscores.matmul(&key));
+    let product = at.cursor.batched(batch, [rows, width, rows])?;
+    let dk = at.cursor.run(product, || dscores.transpose(1, 2).matmul(&query));
+    let join = |dk: &Tensor, dv: &Tensor| {
+        let (dk, dv) = (shape.contract(&shape.unflat(dk)), shape.contract(&shape.unflat(dv)));
+        shape.join([&shape.unflat(&dq), &dk, &dv])
+    };
+    let joined = if at.cursor.is_memory(PassKind::Copy) {
+        at.pass(PassKind::Copy, || join(&dk, &dv))?
+    } else {
+        join(&dk, &dv)
+    };
+    Ok(vec![joined])
+}

@@ -1,0 +1,386 @@
+//! One rank: its state, and the actions of its program.
+
+use super::comm::Ranks;
+use super::data::{DataShape, StepData, seed_of};
+use super::error::{ExecutorError, Result};
+use super::ops::{Env, Work};
+use super::passes::{BlockPass, Saved};
+use super::record::{Beside, Recorder};
+use super::state::{BlockState, Held, StateOptions};
+use super::update;
+use crate::graph::{BlockKind, OpKind};
+use crate::lower::{Action, Program, Step};
+use crate::plan::OptimizerSharding;
+use crate::sharding::Layout;
+use crate::spec::Optimizer;
+use lmplan_c10d::{Group, Sending};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+/// The groups of a rank beside the tensor-parallel one.
+#[derive(Debug)]
+pub struct Groups {
+    /// Replicas of this rank.
+    pub data: Ranks,
+    /// The ranks that share the token embedding's table with this one.
+    pub tied: Ranks,
+    /// All ranks.
+    pub world: Ranks,
+}
+
+/// Number of a rank in each kind of group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// Among the tensor-parallel ranks.
+    pub tensor: u64,
+    /// Among the replicas.
+    pub data: u64,
+    /// Stage.
+    pub stage: u64,
+}
+
+impl Seat {
+    /// The seat of a rank: tensor-parallel ranks are neighbours, then replicas, then stages.
+    pub const fn of(rank: u64, tensor: u64, data: u64) -> Seat {
+        Seat { tensor: rank % tensor, data: rank / tensor % data, stage: rank / (tensor * data) }
+    }
+}
+
+/// What one iteration gave on this rank.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Iteration {
+    /// This rank's share of the loss; the sum over all ranks is the loss.
+    pub loss: f64,
+    /// Norm of all gradients.
+    pub gradient_norm: f64,
+    /// Whether the step was left out, for gradients that are not finite.
+    pub skipped: bool,
+}
+
+/// A rank at work.
+#[derive(Debug)]
+pub struct Rank {
+    /// What it executes.
+    pub program: Program,
+    /// What its operators share.
+    pub env: Env,
+    /// Its other groups.
+    pub groups: Groups,
+    /// Where it sits.
+    pub seat: Seat,
+    /// Its blocks, by chunk.
+    pub blocks: Vec<Vec<BlockState>>,
+    /// How long things took.
+    pub recorder: Recorder,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// The head reads the embedding's own table.
+    shared_table: bool,
+    data: DataShape,
+    steps: u64,
+    inbox: BTreeMap<(bool, u32, u32), Tensor>,
+    outbox: BTreeMap<(bool, u32, u32), Tensor>,
+    saved: BTreeMap<(u32, u32), Vec<Saved>>,
+    sending: Vec<Sending>,
+}
+
+/// What a rank is made from.
+#[derive(Debug)]
+pub struct RankSetup {
+    /// What it executes.
+    pub program: Program,
+    /// What its operators share.
+    pub env: Env,
+    /// Its other groups.
+    pub groups: Groups,
+    /// Where it sits.
+    pub seat: Seat,
+    /// Sizes of the data.
+    pub data: DataShape,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Parameters are drawn at local shapes.
+    pub at_true_size: bool,
+    /// Instructions are timed.
+    pub timed: bool,
+}
+
+impl Rank {
+    /// A rank before its first step.
+    pub fn new(setup: RankSetup) -> Rank {
+        let RankSetup { program, env, groups, seat, data, optimizer, at_true_size, timed } = setup;
+        let replicated = program.replicas == 1;
+        let splits = |from| !replicated && program.sharding >= from;
+        let options = StateOptions {
+            replica: (seat.data as i64, program.replicas as i64),
+            split_states: splits(OptimizerSharding::Zero1),
+            split_gradients: splits(OptimizerSharding::Zero2),
+            split_parameters: splits(OptimizerSharding::Zero3),
+            tensor: (seat.tensor as i64, program.tensor),
+            shared_table: program.pipeline.stages == 1
+                && !splits(OptimizerSharding::Zero2)
+                && update::tables_agree(&program, true),
+            kind: env.kind,
+            wide: env.wide,
+            device: env.device,
+        };
+        let state = |placed: &crate::lower::Placed| {
+            BlockState::new(*placed, program.block(placed.kind), &options, at_true_size)
+        };
+        let blocks: Vec<Vec<BlockState>> =
+            program.chunks.iter().map(|chunk| chunk.iter().map(state).collect()).collect();
+        let recorder = Recorder::new(env.device, timed);
+        Rank {
+            program,
+            env,
+            groups,
+            seat,
+            blocks,
+            shared_table: options.shared_table,
+            recorder,
+            optimizer,
+            data,
+            steps: 0,
+            inbox: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            saved: BTreeMap::new(),
+            sending: Vec::new(),
+        }
+    }
+
+    /// Optimizer steps so far.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Runs the program once.
+    ///
+    /// # Errors
+    /// What libtorch or another rank reports; instructions that are not those that were priced.
+    pub fn iteration(&mut self) -> Result<Iteration> {
+        let step = self.steps + 1;
+        let data = StepData::new(self.data, step, self.env.device);
+        let mut result = Iteration::default();
+        for state in self.blocks.iter_mut().flatten() {
+            let _ = state.gradients.zero_();
+        }
+        for action in self.program.actions.clone() {
+            match action {
+                Action::Receive { step, from } => self.receive(step, from)?,
+                Action::Run(step) if step.backward => self.backward(step, &data)?,
+                Action::Run(step) => result.loss += self.forward(step, &data)?,
+                Action::Send { step, to } => self.send(step, to)?,
+                Action::ReduceOverTensor => update::reduce_over_tensor(self)?,
+                Action::SumTied => update::sum_tied(self)?,
+                Action::ReduceOverData { chunk } => update::reduce_over_data(self, chunk)?,
+                Action::GradientNorm => result.gradient_norm = update::gradient_norm(self)?,
+                Action::Optimizer => {
+                    result.skipped = !result.gradient_norm.is_finite();
+                    if !result.skipped {
+                        update::optimizer(self, step, result.gradient_norm)?;
+                    }
+                }
+                Action::GatherParameters => update::gather_parameters(self)?,
+            }
+        }
+        for sending in std::mem::take(&mut self.sending) {
+            sending.wait()?;
+        }
+        self.steps = step;
+        Ok(result)
+    }
+
+    fn peer(&self, stage: u64) -> usize {
+        let (t, d) = (self.program.tensor, self.program.replicas);
+        (stage * t * d + self.seat.data * t + self.seat.tensor) as usize
+    }
+
+    /// A number for a message, which both sides know.
+    fn tag(&self, step: Step, sent: bool) -> usize {
+        let p = self.program.pipeline.stages;
+        let own = u64::from(step.chunk) * p + self.program.stage;
+        let taker = match (sent, step.backward) {
+            (true, false) => own + 1,
+            (true, true) => own.saturating_sub(1),
+            (false, _) => own,
+        };
+        let virtual_stages = p * self.program.pipeline.chunks;
+        let pass = u64::from(step.backward) * virtual_stages + taker;
+        (pass * self.program.pipeline.micro_batches + u64::from(step.micro_batch)) as usize
+    }
+
+    fn world(&self) -> Result<&Group> {
+        match &self.groups.world {
+            Ranks::Group(group) => Ok(group),
+            _ => Err(ExecutorError::Program("a transfer without other ranks".into())),
+        }
+    }
+
+    fn receive(&mut self, step: Step, from: u64) -> Result<()> {
+        let shape = self.program.block(BlockKind::Layer).input;
+        let shape = shape.ok_or_else(|| ExecutorError::Program("layers without input".into()))?;
+        let is_split = self.program.block(BlockKind::Layer).boundary == Layout::Sequence;
+        let ways = if is_split { self.env.tensor.size() } else { 1 };
+        let size = [shape.rows as i64 / ways, self.env.micro_batch, shape.width as i64];
+        let (tag, peer) = (self.tag(step, false), self.peer(from));
+        let tensor = self.recorder.beside(Beside::Receive, || -> Result<Tensor> {
+            let tensor = Tensor::empty(size, (self.env.kind, Device::Cpu));
+            self.world()?.receive(&tensor, peer, tag)?;
+            Ok(tensor.to_device(self.env.device))
+        })?;
+        self.inbox.insert((step.backward, step.chunk, step.micro_batch), tensor);
+        Ok(())
+    }
+
+    fn send(&mut self, step: Step, to: u64) -> Result<()> {
+        let tensor = self.outbox.remove(&(step.backward, step.chunk, step.micro_batch));
+        let tensor = tensor.ok_or_else(|| ExecutorError::Program("nothing to send".into()))?;
+        let (tag, peer) = (self.tag(step, true), self.peer(to));
+        let sending = self.recorder.beside(Beside::Send, || -> Result<Sending> {
+            let tensor = tensor.to_device(Device::Cpu).contiguous();
+            Ok(self.world()?.send(tensor, peer, tag)?)
+        })?;
+        self.sending.push(sending);
+        Ok(())
+    }
+
+    fn micro_batch(&self, step: Step, data: &StepData) -> super::data::MicroBatch {
+        let m = self.program.pipeline.micro_batches;
+        let index = self.seat.data * m + u64::from(step.micro_batch);
+        let b = self.env.micro_batch;
+        data.micro_batch(index as i64 * b, b)
+    }
+
+    fn seed(&self, step: Step, layer: u64) -> i64 {
+        let m = self.program.pipeline.micro_batches;
+        let index = self.seat.data * m + u64::from(step.micro_batch);
+        seed_of(&["dropout"], (self.steps * 1_000_003 + index) * 10_007 + layer)
+    }
+
+    fn forward(&mut self, step: Step, data: &StepData) -> Result<f64> {
+        let batch = self.micro_batch(step, data);
+        let key = (step.chunk, step.micro_batch);
+        let mut stream = self.inbox.remove(&(false, step.chunk, step.micro_batch));
+        let mut all = Vec::new();
+        let mut loss = 0.0;
+        for state in &self.blocks[step.chunk as usize] {
+            let gathered = self.gathered(state)?;
+            let table = self.table_for(state);
+            let table = table.as_ref();
+            let held = Held { flat: &state.flat, weights: &gathered, gradients: None, table };
+            let seed = self.seed(step, state.placed.layer);
+            let work = Work { env: &self.env, held: &held, batch: &batch, seed };
+            let code = self.program.block(state.placed.kind);
+            let pass = BlockPass { code, work, recorder: &self.recorder };
+            let (output, saved) = pass.forward(stream.take(), state.placed.recompute)?;
+            all.push(saved);
+            if state.placed.kind == BlockKind::Head {
+                loss = self.share_of_loss(&output);
+            } else {
+                stream = Some(output);
+            }
+        }
+        self.saved.insert(key, all);
+        if let Some(output) = stream {
+            self.outbox.insert((false, step.chunk, step.micro_batch), output);
+        }
+        Ok(loss)
+    }
+
+    /// The rows of a sequence over which the last operator's loss is a mean.
+    fn loss_rows(&self) -> f64 {
+        let head = self.program.block(BlockKind::Head);
+        head.operators.last().map_or(1.0, |last| last.op.rows as f64)
+    }
+
+    fn is_sum_of_losses(&self) -> bool {
+        let head = self.program.block(BlockKind::Head);
+        head.operators.last().is_some_and(|last| last.op.kind == OpKind::LossSum)
+    }
+
+    /// Whether the rows of the last operator's loss are split over the tensor-parallel ranks.
+    fn loss_is_split(&self) -> bool {
+        let head = self.program.block(BlockKind::Head);
+        head.operators.last().is_some_and(|last| last.sharding.output.layout == Layout::Sequence)
+    }
+
+    /// This rank's part of a micro-batch's part of the mean over the step. Where all
+    /// tensor-parallel ranks have the same loss, the first gives it.
+    fn share_of_loss(&self, output: &Tensor) -> f64 {
+        if self.seat.tensor > 0 && !self.loss_is_split() {
+            return 0.0;
+        }
+        let sum = output.sum(Kind::Double).double_value(&[]);
+        sum / self.loss_rows() / self.env.global_batch as f64
+    }
+
+    /// The gradient with which the backward pass of the head begins.
+    fn first_gradient(&self) -> Tensor {
+        let split = self.loss_is_split();
+        let ways = if split { self.env.tensor.size() } else { 1 };
+        let options = (self.env.wide, self.env.device);
+        let share = self.env.loss_scale / self.env.global_batch as f64;
+        if self.is_sum_of_losses() {
+            return Tensor::full([1, 1], share, options);
+        }
+        let rows = self.loss_rows();
+        Tensor::full([rows as i64 / ways, self.env.micro_batch], share / rows, options)
+    }
+
+    fn backward(&mut self, step: Step, data: &StepData) -> Result<()> {
+        let batch = self.micro_batch(step, data);
+        let mut saved = self.saved.remove(&(step.chunk, step.micro_batch)).unwrap_or_default();
+        let mut gradient = self.inbox.remove(&(true, step.chunk, step.micro_batch));
+        let chunk = step.chunk as usize;
+        for index in (0..self.blocks[chunk].len()).rev() {
+            let state = &self.blocks[chunk][index];
+            let arriving = match gradient.take() {
+                Some(gradient) => gradient,
+                None => self.first_gradient(),
+            };
+            let gathered = self.gathered(state)?;
+            let is_split = state.gradients.size()[0] < state.flat.elements;
+            // A block's gradients are whole while it runs.
+            let whole = is_split
+                .then(|| Tensor::zeros([state.flat.elements], (self.env.wide, self.env.device)));
+            let gradients = whole.as_ref().unwrap_or(&state.gradients);
+            let table = self.table_for(state);
+            let table = table.as_ref();
+            let gradients = Some(gradients);
+            let held = Held { flat: &state.flat, weights: &gathered, gradients, table };
+            let seed = self.seed(step, state.placed.layer);
+            let work = Work { env: &self.env, held: &held, batch: &batch, seed };
+            let code = self.program.block(state.placed.kind);
+            let pass = BlockPass { code, work, recorder: &self.recorder };
+            let saved = saved.pop().unwrap_or_default();
+            gradient = pass.backward(arriving, saved, state.placed.recompute)?;
+            if let Some(whole) = whole {
+                let part = self
+                    .recorder
+                    .beside(Beside::ReduceOverData, || self.groups.data.reduce_scatter(&whole))?;
+                let _ = self.blocks[chunk][index].gradients.g_add_(&part);
+            }
+        }
+        if let Some(gradient) = gradient {
+            self.outbox.insert((true, step.chunk, step.micro_batch), gradient);
+        }
+        Ok(())
+    }
+
+    /// The token embedding's table with its gradient, where a block shares both.
+    fn table_for(&self, state: &BlockState) -> Option<[Tensor; 2]> {
+        let shares = self.shared_table && state.placed.kind == BlockKind::Head;
+        self.blocks.first()?.first().filter(|_| shares)?.table()
+    }
+
+    /// All parameters of a block, collected where this rank holds a part.
+    fn gathered(&self, state: &BlockState) -> Result<Tensor> {
+        match (&state.weights, &state.own_weights) {
+            (Some(weights), _) => Ok(weights.shallow_clone()),
+            (None, Some(own)) => {
+                self.recorder.beside(Beside::GatherParameters, || self.groups.data.all_gather(own))
+            }
+            (None, None) => Err(ExecutorError::Program("a block without parameters".into())),
+        }
+    }
+}

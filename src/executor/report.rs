@@ -1,0 +1,253 @@
+//! What was verified, for people and for programs.
+
+use super::numerics::Numerics;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// A result of `verify`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verified {
+    /// Name and version of this format.
+    pub schema: &'static str,
+    /// The plan.
+    pub plan: String,
+    /// Modes that were run.
+    pub mode: Vec<&'static str>,
+    /// Where it was executed.
+    pub device: String,
+    /// Several ranks against one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<Numerics>,
+    /// Times against predictions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+    /// Memory against its prediction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Compared>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Times against predictions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Timing {
+    /// The mode that gave them.
+    pub mode: &'static str,
+    /// The device file of the predictions.
+    pub device_file: String,
+    /// An iteration.
+    pub iteration: Compared,
+    /// Spread of the repetitions of the iteration: (largest - smallest) / median.
+    pub spread: f64,
+    /// By class of instruction, one micro-batch through all blocks.
+    pub by_op_class: Vec<ClassTimes>,
+    /// The instructions that are furthest off, in seconds.
+    pub worst: Vec<ClassTimes>,
+}
+
+/// A prediction and what was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Compared {
+    /// Predicted, in seconds or bytes.
+    pub predicted: f64,
+    /// Measured.
+    pub measured: f64,
+    /// Predicted / measured - 1.
+    pub error: f64,
+}
+
+impl Compared {
+    /// A prediction beside a measurement.
+    pub fn new(predicted: f64, measured: f64) -> Compared {
+        let error = if measured > 0.0 { predicted / measured - 1.0 } else { 0.0 };
+        Compared { predicted, measured, error }
+    }
+}
+
+/// Times of a class of instructions, or of one instruction.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassTimes {
+    /// The class, or the instruction.
+    pub name: String,
+    /// Predicted and measured seconds.
+    #[serde(flatten)]
+    pub times: Compared,
+    /// Spread of the repetitions: median over its instructions of (largest - smallest) / median.
+    pub spread: f64,
+    /// Instructions.
+    pub instructions: usize,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// For a terminal.
+    Text,
+    /// For programs.
+    Json,
+    /// For documents.
+    Markdown,
+    /// For spreadsheets.
+    Csv,
+}
+
+impl Verified {
+    /// Nothing verified yet.
+    pub fn new(plan: &str, cuda: bool) -> Verified {
+        let device = if cuda { "cuda" } else { "cpu" };
+        Verified {
+            schema: "lmplan.verify/1",
+            plan: plan.to_owned(),
+            mode: Vec::new(),
+            device: device.to_owned(),
+            numerics: None,
+            timing: None,
+            memory: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What did not hold, if something did not.
+    pub fn failure(&self, tolerance: f64) -> Option<String> {
+        if let Some(numerics) = self.numerics.as_ref().filter(|numerics| !numerics.passed) {
+            return Some(format!(
+                "the ranks do not compute what one device computes: loss off by {:.1e}, gradients \
+                 by {:.1e} (`{}`), {:.0e} allowed",
+                numerics.loss_max_error,
+                numerics.gradient_max_error,
+                numerics.worst,
+                numerics.tolerance
+            ));
+        }
+        let timing = self.timing.as_ref()?;
+        let error = timing.iteration.error;
+        (error.abs() > tolerance).then(|| {
+            let (off, allowed) = (100.0 * error, 100.0 * tolerance);
+            format!("the predicted iteration is off by {off:+.1} %, {allowed:.0} % allowed")
+        })
+    }
+}
+
+fn seconds(value: f64) -> String {
+    if value >= 1.0 {
+        format!("{value:.3} s")
+    } else if value >= 1e-3 {
+        format!("{:.3} ms", value * 1e3)
+    } else {
+        format!("{:.1} us", value * 1e6)
+    }
+}
+
+/// Writes a result.
+///
+/// # Errors
+/// What the writer reports.
+pub fn print(verified: &Verified, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    match style {
+        Style::Json => {
+            serde_json::to_writer_pretty(&mut *out, verified)?;
+            writeln!(out)
+        }
+        Style::Csv => csv(verified, out),
+        Style::Text | Style::Markdown => text(verified, style == Style::Markdown, out),
+    }
+}
+
+fn csv(verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "name,predicted_s,measured_s,error,spread")?;
+    for row in verified.timing.iter().flat_map(|timing| &timing.by_op_class) {
+        let times = row.times;
+        writeln!(
+            out,
+            "{},{},{},{},{}",
+            row.name, times.predicted, times.measured, times.error, row.spread
+        )?;
+    }
+    Ok(())
+}
+
+fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<()> {
+    let mark = if markdown { "# " } else { "" };
+    writeln!(out, "{mark}{} on {}\n", verified.plan, verified.device)?;
+    if let Some(numerics) = &verified.numerics {
+        let verdict = if numerics.passed { "equal" } else { "NOT EQUAL" };
+        let from = numerics.reduced_from.as_ref();
+        let from = from.map_or(String::new(), |ways| format!(", reduced from {ways}"));
+        writeln!(
+            out,
+            "Numerics: {} ({} processes{from}) and one device are {verdict} over {} steps",
+            numerics.ways, numerics.ranks, numerics.steps
+        )?;
+        writeln!(
+            out,
+            "  loss off by {:.1e}, worst of {} gradients by {:.1e} ({}); {:.0e} allowed\n",
+            numerics.loss_max_error,
+            numerics.gradients,
+            numerics.gradient_max_error,
+            numerics.worst,
+            numerics.tolerance
+        )?;
+    }
+    if let Some(timing) = &verified.timing {
+        let iteration = timing.iteration;
+        writeln!(
+            out,
+            "Iteration ({}, predicted with {}): predicted {}, measured {}, error {:+.1} %, spread \
+             {:.1} %\n",
+            timing.mode,
+            timing.device_file,
+            seconds(iteration.predicted),
+            seconds(iteration.measured),
+            100.0 * iteration.error,
+            100.0 * timing.spread
+        )?;
+        table("by class", &timing.by_op_class, markdown, out)?;
+        table("furthest off", &timing.worst, markdown, out)?;
+    }
+    if let Some(memory) = verified.memory {
+        let mib = |bytes: f64| bytes / f64::from(1u32 << 20);
+        writeln!(
+            out,
+            "Memory: predicted {:.1} MiB, measured {:.1} MiB, error {:+.1} %\n",
+            mib(memory.predicted),
+            mib(memory.measured),
+            100.0 * memory.error
+        )?;
+    }
+    for note in &verified.notes {
+        writeln!(out, "Note: {note}")?;
+    }
+    Ok(())
+}
+
+fn table(title: &str, rows: &[ClassTimes], markdown: bool, out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(title.len());
+    if markdown {
+        writeln!(out, "| {title} | predicted | measured | error | spread |")?;
+        writeln!(out, "|---|---:|---:|---:|---:|")?;
+    } else {
+        let heads = ["predicted", "measured", "error", "spread"];
+        writeln!(
+            out,
+            "{title:width$}  {:>11}  {:>11}  {:>8}  {:>7}",
+            heads[0], heads[1], heads[2], heads[3]
+        )?;
+    }
+    for row in rows {
+        let (predicted, measured) = (seconds(row.times.predicted), seconds(row.times.measured));
+        let (error, spread) = (100.0 * row.times.error, 100.0 * row.spread);
+        let name = &row.name;
+        if markdown {
+            writeln!(out, "| {name} | {predicted} | {measured} | {error:+.1} % | {spread:.0} % |")?;
+        } else {
+            writeln!(
+                out,
+                "{name:width$}  {predicted:>11}  {measured:>11}  {error:>+6.1} %  {spread:>5.0} %"
+            )?;
+        }
+    }
+    writeln!(out)
+}

@@ -1,0 +1,217 @@
+//! One rank's instructions at their true shapes on one device, each timed by itself, and composed
+//! by the simulator into an iteration.
+
+use super::comm::Ranks;
+use super::error::{ExecutorError, Result};
+use super::measure::{self, Timed, median, spread};
+use super::rank::{Groups, Rank, Seat};
+use super::record::{Beside, Pass};
+use super::report::{ClassTimes, Compared, Timing};
+use super::setup::{self, RunOptions};
+use super::update::tables_agree;
+use crate::graph::BlockKind;
+use crate::lower::{Action, MemoryModel, Pipeline, Placed, Program, StageShape, StageWork, Step};
+use crate::plan::{OptimizerSharding, Recompute};
+use crate::planner::choice::Choice;
+use crate::planner::costs::Costs;
+use crate::planner::job::Job;
+use crate::planner::predict::{block_times_of, predict};
+use crate::sharding::{Instruction, PassCost};
+use crate::spec::ScheduleKind;
+use crate::units::{Bytes, Seconds, SimTime};
+use std::time::Instant;
+use tch::Device;
+
+/// What the roles of a plan took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Roles {
+    /// Times.
+    pub timing: Timing,
+    /// Peak of the tensors of the blocks that were run.
+    pub memory: Compared,
+}
+
+/// Every block that any rank of the plan runs, once with each recomputation, over one micro-batch.
+fn program(job: &Job, choice: &Choice) -> Result<Program> {
+    let mut program =
+        choice.program(job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
+    program.pipeline =
+        Pipeline { schedule: ScheduleKind::OneFOneB, stages: 1, chunks: 1, micro_batches: 1 };
+    (program.stage, program.replicas, program.sharding) = (0, 1, OptimizerSharding::None);
+    let mut blocks = vec![placed(BlockKind::Embedding, Recompute::None)];
+    let kinds = [Recompute::None, Recompute::Selective, Recompute::Full];
+    for (index, recompute) in kinds.into_iter().enumerate().rev() {
+        if choice.stages.iter().any(|stage| stage[index] > 0) {
+            blocks.push(placed(BlockKind::Layer, recompute));
+        }
+    }
+    blocks.push(placed(BlockKind::Head, Recompute::None));
+    program.chunks = vec![blocks];
+    let step = |backward| Step { backward, chunk: 0, micro_batch: 0 };
+    program.actions = vec![
+        Action::Run(step(false)),
+        Action::Run(step(true)),
+        Action::GradientNorm,
+        Action::Optimizer,
+    ];
+    Ok(program)
+}
+
+const fn placed(kind: BlockKind, recompute: Recompute) -> Placed {
+    Placed { kind, layer: 0, recompute }
+}
+
+/// Times the roles of a plan, `repeats` times after one run that does not count.
+///
+/// # Errors
+/// What libtorch reports, memory that is not there among it; what the executor lacks.
+pub fn run(
+    job: &Job,
+    choice: &Choice,
+    device_file: &str,
+    cuda: bool,
+    repeats: u64,
+) -> Result<Roles> {
+    let program = program(job, choice)?;
+    let options = RunOptions {
+        device: if cuda { Device::Cuda(0) } else { Device::Cpu },
+        double: false,
+        dropout: true,
+        gate_pieces: program.tensor,
+        at_true_size: true,
+        timed: true,
+    };
+    let ways = program.tensor as i64;
+    let tensor = if ways > 1 { Ranks::Imitated { size: ways } } else { Ranks::Alone };
+    let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
+    let seat = Seat { tensor: 0, data: 0, stage: 0 };
+    let before = lmplan_c10d::memory(options.device)?.current;
+    let mut rank = setup::of_program(job, program, seat, tensor, groups, &options)?;
+    rank.iteration()?;
+    rank.recorder.clear();
+    lmplan_c10d::reset_peak(options.device)?;
+    let mut passes = Vec::new();
+    for _ in 0..repeats {
+        let start = Instant::now();
+        rank.iteration()?;
+        passes.push(start.elapsed().as_secs_f64());
+    }
+    let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);
+    let predicted = predicted_peak(job, choice, &rank.program);
+    let memory = Compared::new(predicted.as_f64(), peak as f64);
+    let timing = timing(job, choice, &rank, device_file, spread(&passes))?;
+    Ok(Roles { timing, memory })
+}
+
+fn timing(
+    job: &Job,
+    choice: &Choice,
+    rank: &Rank,
+    device_file: &str,
+    spread_of_passes: f64,
+) -> Result<Timing> {
+    let is_kernel = |timed: &Timed| {
+        matches!(timed.instruction(&rank.program), Some(Instruction::Compute { .. }))
+    };
+    // Collectives are imitated: they are left out on both sides.
+    let kernels: Vec<Timed> =
+        measure::timed(&rank.recorder).into_iter().filter(is_kernel).collect();
+    let layers = job.model.num_layers as f64;
+    let weight = |timed: &Timed| if timed.block() == BlockKind::Layer { layers } else { 1.0 };
+    let prices = job.prices(&choice.candidate);
+    let [mut by_op_class, worst] =
+        measure::compare(&kernels, &rank.program, prices.as_ref(), &weight);
+    let optimizer = optimizer(job, rank, &prices.as_ref().optimizer_step(elements(rank)));
+    let predicted = predict(job, choice).ok_or_else(unrunnable)?;
+    let composed = predict(job, &with_times(choice, &kernels)).ok_or_else(unrunnable)?;
+    let share = predicted.prediction.breakdown.optimizer_s;
+    let correction = share * (optimizer.times.measured / optimizer.times.predicted - 1.0);
+    by_op_class.push(optimizer);
+    let measured = composed.time.seconds().get() + correction;
+    Ok(Timing {
+        mode: "roles",
+        device_file: device_file.to_owned(),
+        iteration: Compared::new(predicted.time.seconds().get(), measured),
+        spread: spread_of_passes,
+        by_op_class,
+        worst,
+    })
+}
+
+fn unrunnable() -> ExecutorError {
+    ExecutorError::Program("the plan's schedule can not be run".to_owned())
+}
+
+fn elements(rank: &Rank) -> u64 {
+    rank.blocks.iter().flatten().map(|state| state.flat.elements as u64).sum()
+}
+
+/// The optimizer's passes over the blocks that were run: gradients measured and applied.
+fn optimizer(job: &Job, rank: &Rank, predicted: &SimTime) -> ClassTimes {
+    let beside = rank.recorder.beside_times();
+    let parts = [Beside::GradientNorm, Beside::Optimizer];
+    let of = |what: &Beside| beside.get(what).map_or(0.0, |seconds| median(seconds));
+    let _ = job;
+    ClassTimes {
+        name: "optimizer".to_owned(),
+        times: Compared::new(predicted.seconds().get(), parts.iter().map(of).sum()),
+        spread: beside.get(&Beside::Optimizer).map_or(0.0, |seconds| spread(seconds)),
+        instructions: 1,
+    }
+}
+
+/// The choice with the measured times of its kernels in place of the predicted ones; its
+/// collectives stay as predicted.
+fn with_times(choice: &Choice, kernels: &[Timed]) -> Choice {
+    let mut choice = choice.clone();
+    let sum = |block: BlockKind, pass: Pass| {
+        let of = kernels.iter().filter(|timed| timed.block() == block && timed.pass() == pass);
+        SimTime::from_seconds(Seconds::new(of.map(Timed::median).sum()))
+    };
+    let core = |block: BlockKind| {
+        let of = kernels.iter().filter(|timed| {
+            timed.block() == block && timed.pass() == Pass::Recompute && timed.key.3 == -1
+        });
+        // What is repeated selectively is repeated fully as well.
+        SimTime::from_seconds(Seconds::new(of.map(Timed::median).sum()))
+    };
+    let blocks = [BlockKind::Embedding, BlockKind::Layer, BlockKind::Head];
+    let options = [&mut choice.embedding, &mut choice.layer, &mut choice.head];
+    for (block, option) in blocks.into_iter().zip(options) {
+        let measured = |cost: PassCost, compute: SimTime| PassCost { compute, launches: 0, ..cost };
+        option.forward = measured(option.forward, sum(block, Pass::Forward));
+        option.backward = measured(option.backward, sum(block, Pass::Backward));
+        let full = sum(block, Pass::Forward);
+        let selective = option.recompute[1];
+        let share = core(block).min(full);
+        option.recompute[1] = if selective.launches > 0 && share > SimTime::ZERO {
+            measured(selective, share)
+        } else {
+            PassCost { launches: 0, ..selective }
+        };
+        option.recompute[2] = measured(option.recompute[2], full);
+    }
+    choice
+}
+
+/// The peak that the memory model gives the blocks that are run.
+fn predicted_peak(job: &Job, choice: &Choice, program: &Program) -> Bytes {
+    let mut model: MemoryModel = job.memory(&choice.candidate);
+    (model.fixed, model.transfer, model.fragmentation) = (Bytes::ZERO, Bytes::ZERO, 0.0);
+    let mut shape: StageShape = job.shape(&choice.candidate);
+    (shape.replicas, shape.sharding) = (1, OptimizerSharding::None);
+    let [embedding, layer, mut head] = block_times_of(job, choice);
+    if choice.candidate.pipeline > 1 && tables_agree(program, true) {
+        // All blocks stand on one device here, where embedding and head share the table.
+        head.parameters = head.parameters.saturating_sub(choice.head.tied_parameters);
+    }
+    let mut layers = [0; 3];
+    for block in program.chunks.iter().flatten() {
+        if block.kind == BlockKind::Layer {
+            layers[block.recompute as usize] += 1;
+        }
+    }
+    let work = StageWork { layers, embedding: Some(&embedding), head: Some(&head) };
+    let in_flight = program.pipeline.in_flight(0);
+    model.peak(&shape, &layer, &[work], &in_flight).total()
+}

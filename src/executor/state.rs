@@ -1,0 +1,273 @@
+//! What a rank holds of a block: parameters, gradients and optimizer states, each in one flat
+//! buffer, so that reductions and optimizer sharding act on whole blocks.
+
+use super::data::initial;
+use super::error::{ExecutorError, Result};
+use crate::graph::{BlockKind, OpKind};
+use crate::lower::{BlockCode, LocalParameter, Placed};
+use tch::{Device, Kind, Tensor};
+
+/// Where a parameter stands in the flat buffer.
+#[derive(Debug, Clone)]
+pub struct Range {
+    /// Its operator, by index.
+    pub operator: usize,
+    /// The operator's name.
+    pub operator_name: String,
+    /// Whether it scales a norm.
+    pub is_scale: bool,
+    /// What it is.
+    pub parameter: LocalParameter,
+    /// First element.
+    pub start: i64,
+    /// Elements.
+    pub length: i64,
+}
+
+impl Range {
+    /// Its dimensions on this rank.
+    pub fn shape(&self) -> Vec<i64> {
+        self.parameter.local_shape().iter().map(|side| *side as i64).collect()
+    }
+
+    /// Its values before training, unsharded.
+    pub fn initial(&self, placed: Placed) -> Tensor {
+        let kind = format!("{:?}", placed.kind);
+        // A tied weight is the token embedding's.
+        let name: [&str; 3] = if self.parameter.tied {
+            ["Embedding", "token", "weight"]
+        } else {
+            [&kind, &self.operator_name, self.parameter.name]
+        };
+        let shape: Vec<i64> = self.parameter.shape.iter().map(|side| *side as i64).collect();
+        let around = if self.is_scale { 1.0 } else { 0.0 };
+        initial(&name, placed.layer, &shape, around)
+    }
+
+    /// A rank's part of a whole parameter; what is beyond the end is zero.
+    pub fn part(&self, whole: &Tensor, rank: i64) -> Tensor {
+        let Some(dimension) = self.parameter.split else { return whole.shallow_clone() };
+        let dimension = dimension as i64;
+        let part = self.shape()[dimension as usize];
+        let length = whole.size()[dimension as usize];
+        let first = (rank * part).min(length);
+        let count = part.min(length - first);
+        let own = whole.narrow(dimension, first, count);
+        if count == part {
+            return own;
+        }
+        let mut missing = own.size();
+        missing[dimension as usize] = part - count;
+        let zeros = Tensor::zeros(missing, (whole.kind(), whole.device()));
+        Tensor::cat(&[own, zeros], dimension)
+    }
+}
+
+/// The parameters of a block on a rank, one after the other.
+#[derive(Debug, Clone)]
+pub struct Flat {
+    /// The parameters.
+    pub ranges: Vec<Range>,
+    /// Elements, made up to a multiple of the replicas.
+    pub elements: i64,
+}
+
+impl Flat {
+    /// Lays the parameters of a block out; without the token embedding's table where `shared` says
+    /// that it stands in another block of the rank.
+    pub fn new(code: &BlockCode, ways: u64, replicas: u64, shared: bool) -> Flat {
+        let mut start = 0;
+        let mut ranges = Vec::new();
+        for (operator, at) in code.operators.iter().enumerate() {
+            for parameter in at.parameters(ways).into_iter().filter(|p| !(shared && p.tied)) {
+                let length = parameter.local_elements() as i64;
+                let is_norm = matches!(at.op.kind, OpKind::Norm { .. });
+                ranges.push(Range {
+                    operator,
+                    operator_name: at.op.name.clone(),
+                    is_scale: is_norm && parameter.name == "weight",
+                    parameter,
+                    start,
+                    length,
+                });
+                start += length;
+            }
+        }
+        let replicas = replicas as i64;
+        Flat { ranges, elements: (start + replicas - 1) / replicas * replicas }
+    }
+
+    fn find(&self, operator: usize, name: &str) -> Result<&Range> {
+        let found = self
+            .ranges
+            .iter()
+            .find(|range| range.operator == operator && range.parameter.name == name);
+        found.ok_or_else(|| {
+            ExecutorError::Program(format!("no parameter `{name}` of operator {operator}"))
+        })
+    }
+}
+
+/// Parameters that a pass reads, and the gradients to which it adds.
+pub(crate) struct Held<'a> {
+    pub(crate) flat: &'a Flat,
+    pub(crate) weights: &'a Tensor,
+    pub(crate) gradients: Option<&'a Tensor>,
+    /// The token embedding's table and its gradient, where they stand in another block.
+    pub(crate) table: Option<&'a [Tensor; 2]>,
+}
+
+impl Held<'_> {
+    /// A parameter, as a view.
+    pub(crate) fn weight(&self, operator: usize, name: &str) -> Result<Tensor> {
+        let range = match (self.flat.find(operator, name), self.table) {
+            (Err(_), Some([table, _])) => return Ok(table.shallow_clone()),
+            (found, _) => found?,
+        };
+        Ok(self.weights.narrow(0, range.start, range.length).view(range.shape().as_slice()))
+    }
+
+    /// Adds to a parameter's gradient.
+    pub(crate) fn add(&self, operator: usize, name: &str, gradient: &Tensor) -> Result<()> {
+        let range = match (self.flat.find(operator, name), self.table) {
+            (Err(_), Some([_, table])) => {
+                let _ = table.shallow_clone().g_add_(&gradient.to_kind(table.kind()));
+                return Ok(());
+            }
+            (found, _) => found?,
+        };
+        let Some(buffer) = self.gradients else {
+            return Err(ExecutorError::Program("a gradient arises in a forward pass".into()));
+        };
+        let mut view = buffer.narrow(0, range.start, range.length).view(range.shape().as_slice());
+        let _ = view.g_add_(&gradient.to_kind(buffer.kind()));
+        Ok(())
+    }
+}
+
+/// A block's parameters, gradients and optimizer states on a rank.
+#[derive(Debug)]
+pub struct BlockState {
+    /// Which block.
+    pub placed: Placed,
+    /// Where its parameters stand.
+    pub flat: Flat,
+    /// All parameters as the model computes with them; nothing where only a part is held between
+    /// passes.
+    pub weights: Option<Tensor>,
+    /// This rank's part of the parameters, as the optimizer keeps them.
+    pub master: Tensor,
+    /// This rank's part of the parameters as the model computes with them, where that is held by
+    /// itself.
+    pub own_weights: Option<Tensor>,
+    /// Gradients: all of them, or this rank's part.
+    pub gradients: Tensor,
+    /// First and second moments of this rank's part.
+    pub moments: [Tensor; 2],
+    /// This rank's part of the flat buffer: first element and length.
+    pub part: (i64, i64),
+}
+
+/// How states are split over the replicas, and their types.
+#[derive(Debug, Clone, Copy)]
+pub struct StateOptions {
+    /// Number of this rank's replica, and replicas.
+    pub replica: (i64, i64),
+    /// Optimizer states are split.
+    pub split_states: bool,
+    /// Gradients are split.
+    pub split_gradients: bool,
+    /// Parameters are split.
+    pub split_parameters: bool,
+    /// Number of this rank in the tensor-parallel group, and its size.
+    pub tensor: (i64, u64),
+    /// The head reads the token embedding's table where that stands.
+    pub shared_table: bool,
+    /// Type of the parameters in the model.
+    pub kind: Kind,
+    /// Type of gradients and states.
+    pub wide: Kind,
+    /// Where they are.
+    pub device: Device,
+}
+
+impl BlockState {
+    /// The state of a block before training. Where `at_true_size`, values are drawn at local
+    /// shapes and do not agree between ranks.
+    pub fn new(
+        placed: Placed,
+        code: &BlockCode,
+        options: &StateOptions,
+        at_true_size: bool,
+    ) -> Self {
+        let (replica, replicas) = options.replica;
+        let flat = Flat::new(code, options.tensor.1, replicas as u64, options.shared_table);
+        let narrow = (options.kind, options.device);
+        let weights = Tensor::zeros([flat.elements], narrow);
+        for range in &flat.ranges {
+            let shape = range.shape();
+            let own = if at_true_size {
+                let around = if range.is_scale { 1.0 } else { 0.0 };
+                Tensor::randn(shape.as_slice(), narrow) * 0.02 + around
+            } else {
+                range.part(&range.initial(placed), options.tensor.0)
+            };
+            let mut view = weights.narrow(0, range.start, range.length).view(shape.as_slice());
+            view.copy_(&own);
+        }
+        let part = if options.split_states {
+            let length = flat.elements / replicas;
+            (replica * length, length)
+        } else {
+            (0, flat.elements)
+        };
+        let wide = (options.wide, options.device);
+        let own = weights.narrow(0, part.0, part.1);
+        let is_mixed = options.kind != options.wide;
+        let master = match (is_mixed, options.split_parameters) {
+            (true, _) => own.to_kind(options.wide),
+            (false, true) => own.copy(),
+            (false, false) => own.shallow_clone(),
+        };
+        let own_weights = match (is_mixed, options.split_parameters) {
+            (true, true) => Some(own.copy()),
+            (false, true) => Some(master.shallow_clone()),
+            _ => None,
+        };
+        let gradients = if options.split_gradients { part.1 } else { flat.elements };
+        BlockState {
+            placed,
+            weights: (!options.split_parameters).then_some(weights),
+            own_weights,
+            gradients: Tensor::zeros([gradients], wide),
+            moments: [Tensor::zeros([part.1], wide), Tensor::zeros([part.1], wide)],
+            master,
+            part,
+            flat,
+        }
+    }
+
+    /// Whether it is the embedding or the head, whose table may be shared.
+    pub fn is_end(&self) -> bool {
+        self.placed.kind != BlockKind::Layer
+    }
+
+    /// The token embedding's table, with its gradient, as views.
+    pub fn table(&self) -> Option<[Tensor; 2]> {
+        let range = self.flat.ranges.iter().find(|range| range.operator_name == "token")?;
+        let view = |flat: &Tensor| {
+            flat.narrow(0, range.start, range.length).view(range.shape().as_slice())
+        };
+        Some([view(self.weights.as_ref()?), view(&self.gradients)])
+    }
+
+    /// The overlap of a range with what this rank holds of the gradients: first element in the
+    /// gradient buffer, first in the range, length.
+    pub fn overlap(&self, range: &Range) -> Option<(i64, i64, i64)> {
+        let held = self.gradients.size()[0];
+        let first = if held == self.flat.elements { 0 } else { self.part.0 };
+        let begin = range.start.max(first);
+        let end = (range.start + range.length).min(first + held);
+        (begin < end).then(|| (begin - first, begin - range.start, end - begin))
+    }
+}

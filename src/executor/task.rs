@@ -1,0 +1,177 @@
+//! What a rank's process is asked to do, and what it answers. Both are JSON lines.
+
+use super::comm::Ranks;
+use super::error::{ExecutorError, Result};
+use super::rank::{Groups, Seat};
+use super::setup::RunOptions;
+use crate::graph::Collective;
+use crate::plan::{OptimizerSharding, Plan};
+use crate::planner::choice::Choice;
+use crate::planner::job::Job;
+use crate::spec::{self, Cluster, ModelSpec, StackSpec};
+use lmplan_c10d::{Group, Store};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Duration;
+use tch::Device;
+
+/// What is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Compared with the run of one device.
+    Numerics,
+    /// Timed.
+    Whole,
+    /// Collectives alone, timed, over all ranks.
+    Collectives,
+}
+
+/// A run on several ranks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// What is run.
+    pub mode: Mode,
+    /// The model.
+    pub model: ModelSpec,
+    /// The plan.
+    pub plan: Plan,
+    /// The software stack.
+    pub stack: StackSpec,
+    /// On GPUs.
+    pub cuda: bool,
+    /// In 64 bits.
+    pub double: bool,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// A rank that waits longer for another gives up.
+    pub patience_s: f64,
+    /// Do something wrong on purpose, so that a test can see that it is noticed.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+/// Something wrong, for tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// This rank ends in the middle.
+    Die(u64),
+    /// This rank stops in the middle.
+    Hang(u64),
+    /// This rank asks for more memory than there is.
+    Memory(u64),
+    /// This action is left out on all ranks: `reduce_over_tensor`, `sum_tied`, `reduce_over_data`,
+    /// `gradient_norm`, `gather_parameters`.
+    Skip(String),
+}
+
+/// What a rank answers, one line each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Line {
+    /// It is alive.
+    Alive,
+    /// It failed, and why.
+    Failed(String),
+    /// It is done.
+    Done(Box<Answer>),
+}
+
+/// The result of a rank.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// By step: this rank's share of the loss, and that of one device.
+    pub losses: Vec<(f64, f64)>,
+    /// Largest relative error of the gradients of a parameter, by parameter, over all steps.
+    pub gradients: Vec<(String, f64)>,
+    /// Seconds of each iteration.
+    pub iterations_s: Vec<f64>,
+    /// Most bytes that tensors took.
+    pub peak_bytes: u64,
+    /// Bytes that tensors took before the first iteration.
+    pub state_bytes: u64,
+    /// Seconds by instruction.
+    pub times: Vec<super::measure::Timed>,
+    /// Collectives with their bytes and seconds.
+    pub collectives: Vec<(Collective, u64, f64)>,
+}
+
+impl Task {
+    /// The job and the choice.
+    ///
+    /// # Errors
+    /// A plan that does not suit the model.
+    pub fn choice(&self, plan: &Plan) -> Result<(Job, Choice)> {
+        let program = |error: String| ExecutorError::Program(error);
+        // Devices and prices play no part in the execution; this cluster has enough of them.
+        let (cluster, _) = Cluster::load("h100x16384", Path::new("."))
+            .map_err(|error| program(error.to_string()))?;
+        let mut model = self.model.clone();
+        model.training.global_batch_size = plan.batch.global;
+        let job = Job::new(model, cluster, self.stack.clone())
+            .map_err(|error| program(error.to_string()))?;
+        let choice = Choice::of_plan(&job, plan).map_err(|error| program(error.to_string()))?;
+        Ok((job, choice))
+    }
+
+    /// The same batch on one device.
+    pub fn reference_plan(&self) -> Plan {
+        let mut plan = self.plan.clone();
+        let p = &mut plan.parallelism;
+        (p.tensor, p.pipeline, p.data, p.virtual_stages) = (1, 1, 1, 1);
+        p.sequence_parallel = false;
+        plan.schedule = spec::ScheduleKind::OneFOneB;
+        plan.optimizer_sharding = OptimizerSharding::None;
+        plan.stages.clear();
+        plan.operators.clear();
+        plan
+    }
+
+    /// How its ranks run.
+    pub fn options(&self, rank: u64) -> RunOptions {
+        let mut options = RunOptions::comparable(self.plan.parallelism.tensor, self.double);
+        if self.cuda {
+            let devices = usize::try_from(tch::Cuda::device_count()).unwrap_or(0).max(1);
+            options.device = Device::Cuda(rank as usize % devices);
+        }
+        options.timed = false;
+        options
+    }
+}
+
+/// Joins the groups of a rank.
+///
+/// # Errors
+/// Ranks that do not come in time.
+pub fn join(
+    store: &Store,
+    rank: u64,
+    choice: &Choice,
+    address: &str,
+    patience: Duration,
+) -> Result<(Ranks, Groups)> {
+    let c = &choice.candidate;
+    let (t, d, p) = (c.tensor, c.data, c.pipeline);
+    let seat = Seat::of(rank, t, d);
+    let group = |name: String, own: u64, size: u64| -> Result<Ranks> {
+        if size == 1 {
+            return Ok(Ranks::Alone);
+        }
+        let (own, size) = (own as usize, size as usize);
+        Ok(Ranks::Group(Group::join(store, &name, own, size, address, patience)?))
+    };
+    let world = group("world".to_owned(), rank, t * d * p)?;
+    let tensor = group(format!("tensor-{}-{}", seat.stage, seat.data), seat.tensor, t)?;
+    let data = group(format!("data-{}-{}", seat.stage, seat.tensor), seat.data, d)?;
+    let is_end = seat.stage == 0 || seat.stage + 1 == p;
+    let side = u64::from(seat.stage > 0);
+    let split = c.sharding >= OptimizerSharding::Zero2 && d > 1;
+    let ends = if p > 1 { 2 } else { 1 };
+    let tied = match (is_end, split) {
+        (false, _) => Ranks::Alone,
+        (true, false) => group(format!("tied-{}-{}", seat.data, seat.tensor), side, ends)?,
+        (true, true) => group(format!("tied-{}", seat.tensor), side * d + seat.data, ends * d)?,
+    };
+    Ok((tensor, Groups { data, tied, world }))
+}

@@ -1,0 +1,287 @@
+//! What follows the backward passes: gradients reduced and measured, parameters updated.
+
+use super::error::{ExecutorError, Result};
+use super::rank::Rank;
+use super::record::Beside;
+use super::state::{BlockState, Range};
+use crate::graph::BlockKind;
+use crate::lower::Program;
+use crate::plan::OptimizerSharding;
+use crate::spec::Optimizer;
+use lmplan_c10d::Adam;
+use tch::{Kind, Tensor};
+
+/// Gradients are scaled down to this norm.
+const CLIP: f64 = 1.0;
+
+/// Constants of the update, those of GPT-3 (Brown et al. 2020, appendix B) but for the decay.
+const ADAM: Adam = Adam { rate: 1e-3, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
+
+/// Sums over the tensor-parallel ranks what each saw a part of, in one message.
+pub(super) fn reduce_over_tensor(rank: &mut Rank) -> Result<()> {
+    let mut views: Vec<Tensor> = Vec::new();
+    for state in rank.blocks.iter().flatten() {
+        let reduced = state.flat.ranges.iter().filter(|range| range.parameter.reduced);
+        for (begin, _, length) in reduced.filter_map(|range| state.overlap(range)) {
+            views.push(state.gradients.narrow(0, begin, length));
+        }
+    }
+    if views.is_empty() {
+        return Ok(());
+    }
+    rank.recorder.beside(Beside::ReduceOverTensor, || {
+        let sum = rank.env.tensor.all_reduce(&Tensor::cat(&views, 0), false)?;
+        let lengths: Vec<i64> = views.iter().map(|view| view.size()[0]).collect();
+        for (view, part) in views.iter_mut().zip(sum.split_with_sizes(lengths, 0)) {
+            view.copy_(&part);
+        }
+        Ok(())
+    })
+}
+
+/// The token embedding's table in this rank's blocks: the embedding's own, and the head's.
+fn tables(rank: &Rank) -> Vec<(&BlockState, &Range)> {
+    let mut found = Vec::new();
+    for state in rank.blocks.iter().flatten().filter(|state| state.is_end()) {
+        let is_table = |range: &&Range| match state.placed.kind {
+            BlockKind::Embedding => range.operator_name == "token",
+            _ => range.parameter.tied,
+        };
+        found.extend(state.flat.ranges.iter().filter(is_table).map(|range| (state, range)));
+    }
+    found
+}
+
+/// Whether the token embedding's table is split alike at both of its places; and, for one buffer to
+/// do for both, whether its gradient is a sum over tensor-parallel ranks alike.
+pub(super) fn tables_agree(program: &Program, one_buffer: bool) -> bool {
+    let table = |kind: BlockKind| {
+        program.block(kind).operators.iter().find_map(|at| {
+            let is_embedding = kind == BlockKind::Embedding && at.op.name == "token";
+            let found = at.parameters(program.tensor).into_iter();
+            found
+                .filter(|p| p.tied || is_embedding)
+                .map(|p| (p.split, one_buffer && p.reduced))
+                .next()
+        })
+    };
+    table(BlockKind::Head).is_none() || table(BlockKind::Embedding) == table(BlockKind::Head)
+}
+
+/// Sums the gradients of the token embedding's table over the places where it is held.
+pub(super) fn sum_tied(rank: &mut Rank) -> Result<()> {
+    if !tables_agree(&rank.program, false) {
+        let what = "a token embedding and a head that share a table and split it differently";
+        return Err(ExecutorError::Unsupported(what.to_owned()));
+    }
+    let tables = tables(rank);
+    let Some((_, first)) = tables.first() else { return Ok(()) };
+    if tables.len() == 1 && rank.groups.tied.size() == 1 {
+        return Ok(());
+    }
+    let length = first.length;
+    rank.recorder.beside(Beside::SumTied, || {
+        // Each place contributes what it holds; the rest is zero there.
+        let sum = Tensor::zeros([length], (rank.env.wide, rank.env.device));
+        for (state, range) in &tables {
+            if let Some((begin, at, count)) = state.overlap(range) {
+                let _ = sum.narrow(0, at, count).g_add_(&state.gradients.narrow(0, begin, count));
+            }
+        }
+        let sum = rank.groups.tied.all_reduce(&sum, false)?;
+        for (state, range) in &tables {
+            if let Some((begin, at, count)) = state.overlap(range) {
+                state.gradients.narrow(0, begin, count).copy_(&sum.narrow(0, at, count));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Sums the gradients of a chunk over the replicas, block by block as they were made. Where
+/// gradients are split that has been done in every backward pass.
+pub(super) fn reduce_over_data(rank: &mut Rank, chunk: u32) -> Result<()> {
+    if rank.program.sharding >= OptimizerSharding::Zero2 {
+        return Ok(());
+    }
+    let (recorder, data) = (&rank.recorder, &rank.groups.data);
+    for state in rank.blocks[chunk as usize].iter_mut().rev() {
+        let (first, length) = state.part;
+        recorder.beside(Beside::ReduceOverData, || -> Result<()> {
+            if length == state.flat.elements {
+                state.gradients = data.all_reduce(&state.gradients, false)?;
+            } else {
+                let part = data.reduce_scatter(&state.gradients)?;
+                state.gradients.narrow(0, first, length).copy_(&part);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The gradients that this rank's optimizer applies.
+fn own_gradients(state: &BlockState) -> Tensor {
+    let (first, length) = state.part;
+    if state.gradients.size()[0] == length {
+        state.gradients.shallow_clone()
+    } else {
+        state.gradients.narrow(0, first, length)
+    }
+}
+
+/// Sum of squares of the gradients that no other rank counts.
+fn square_sum(rank: &Rank, state: &BlockState) -> Tensor {
+    let own = own_gradients(state);
+    let zero = || Tensor::zeros([], (Kind::Double, rank.env.device));
+    let is_split = state.part.1 < state.flat.elements;
+    if !is_split && rank.seat.data > 0 {
+        return zero();
+    }
+    let counts = |range: &Range| {
+        let seen_once = range.parameter.split.is_some() || rank.seat.tensor == 0;
+        seen_once && !range.parameter.tied
+    };
+    let square = |part: &Tensor| part.dot(part).to_kind(Kind::Double);
+    if state.flat.ranges.iter().all(counts) {
+        return square(&own);
+    }
+    let (first, length) = state.part;
+    let mut sum = zero();
+    for range in state.flat.ranges.iter().filter(|range| counts(range)) {
+        let begin = range.start.max(first);
+        let end = (range.start + range.length).min(first + length);
+        if begin < end {
+            sum += square(&own.narrow(0, begin - first, end - begin));
+        }
+    }
+    sum
+}
+
+/// Norm of all gradients, each parameter counted once.
+pub(super) fn gradient_norm(rank: &mut Rank) -> Result<f64> {
+    rank.recorder.beside(Beside::GradientNorm, || {
+        let zero = Tensor::zeros([], (Kind::Double, rank.env.device));
+        let sums = rank.blocks.iter().flatten().map(|state| square_sum(rank, state));
+        let sum = sums.fold(zero, |sum, part| sum + part).reshape([1]);
+        let sum = rank.groups.world.all_reduce(&sum, false)?;
+        Ok(sum.double_value(&[0]).sqrt() / rank.env.loss_scale)
+    })
+}
+
+/// Updates this rank's part of the parameters.
+pub(super) fn optimizer(rank: &mut Rank, step: u64, norm: f64) -> Result<()> {
+    let clip = (CLIP / (norm + 1e-6)).min(1.0);
+    let scale = rank.env.loss_scale / clip;
+    rank.recorder.beside(Beside::Optimizer, || -> Result<()> {
+        for state in rank.blocks.iter().flatten() {
+            let gradients = own_gradients(state);
+            match rank.optimizer {
+                Optimizer::Adam => lmplan_c10d::adam(
+                    &state.master,
+                    &gradients,
+                    &state.moments,
+                    step,
+                    scale,
+                    &ADAM,
+                )?,
+                Optimizer::Sgd => momentum(state, &gradients, scale),
+                Optimizer::Lamb => lamb(rank, state, &gradients, step, scale)?,
+            }
+            publish(state);
+        }
+        Ok(())
+    })
+}
+
+/// Momentum of 0.9, in place.
+fn momentum(state: &BlockState, gradients: &Tensor, scale: f64) {
+    let [velocity, _] = &state.moments;
+    let mut velocity = velocity.shallow_clone();
+    velocity.copy_(&(&velocity * 0.9 + gradients / scale));
+    let _ = state.master.shallow_clone().g_sub_(&(velocity * ADAM.rate));
+}
+
+/// Adam's update, scaled for each parameter by the norm of its weights over that of its update (You
+/// et al. 2020, algorithm 2).
+fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f64) -> Result<()> {
+    let [first, second] = state.moments.each_ref().map(Tensor::shallow_clone);
+    let (mut first, mut second) = (first, second);
+    let gradients = gradients / scale;
+    let (b1, b2) = ADAM.betas;
+    first.copy_(&(&first * b1 + &gradients * (1.0 - b1)));
+    second.copy_(&(&second * b2 + gradients.square() * (1.0 - b2)));
+    let corrected = |moment: &Tensor, beta: f64| moment / (1.0 - beta.powi(step as i32));
+    let update = corrected(&first, b1) / (corrected(&second, b2).sqrt() + 1e-6);
+    let (begin, length) = state.part;
+    let overlap = |range: &Range| {
+        let from = range.start.max(begin);
+        let end = (range.start + range.length).min(begin + length);
+        (from < end).then(|| (from - begin, end - from))
+    };
+    // Squares of both norms; whole parameters count on one tensor-parallel rank.
+    let options = (Kind::Double, rank.env.device);
+    let squares = Tensor::zeros([state.flat.ranges.len() as i64, 2], options);
+    for (index, range) in state.flat.ranges.iter().enumerate() {
+        let counts = range.parameter.split.is_some() || rank.seat.tensor == 0;
+        if let (Some((from, count)), true) = (overlap(range), counts) {
+            for (column, tensor) in [&state.master, &update].into_iter().enumerate() {
+                let part = tensor.narrow(0, from, count).to_kind(Kind::Double);
+                let mut cell = squares.narrow(0, index as i64, 1).select(1, column as i64);
+                cell.copy_(&part.dot(&part).reshape([1]));
+            }
+        }
+    }
+    let mut squares = rank.env.tensor.all_reduce(&squares, false)?;
+    if length < state.flat.elements {
+        squares = rank.groups.data.all_reduce(&squares, false)?;
+    }
+    for (index, range) in state.flat.ranges.iter().enumerate() {
+        let Some((from, count)) = overlap(range) else { continue };
+        let norm = |column| squares.double_value(&[index as i64, column]).sqrt();
+        let (weights, updates) = (norm(0), norm(1));
+        let ratio = if weights > 0.0 && updates > 0.0 { weights / updates } else { 1.0 };
+        let change = update.narrow(0, from, count) * (ADAM.rate * ratio);
+        let _ = state.master.narrow(0, from, count).g_sub_(&change);
+    }
+    Ok(())
+}
+
+/// Copies updated parameters to where the model reads them, in its own type.
+fn publish(state: &BlockState) {
+    let (first, length) = state.part;
+    if let Some(own) = &state.own_weights {
+        if own.kind() != state.master.kind() {
+            own.shallow_clone().copy_(&state.master);
+        }
+    } else if let Some(weights) = &state.weights
+        && weights.kind() != state.master.kind()
+    {
+        weights.narrow(0, first, length).copy_(&state.master);
+    }
+}
+
+/// Collects the updated parts of all parameters.
+pub(super) fn gather_parameters(rank: &mut Rank) -> Result<()> {
+    rank.recorder.beside(Beside::GatherParameters, || -> Result<()> {
+        for state in rank.blocks.iter().flatten() {
+            if let Some(weights) = &state.weights {
+                let (first, length) = state.part;
+                let all = rank.groups.data.all_gather(&weights.narrow(0, first, length))?;
+                weights.shallow_clone().copy_(&all);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// All gradients of a block on this rank, unscaled, collected from the replicas where they are
+/// split. A collective of the replicas.
+pub(crate) fn whole_gradients(rank: &Rank, state: &BlockState) -> Result<Tensor> {
+    let whole = if state.part.1 == state.flat.elements {
+        state.gradients.shallow_clone()
+    } else {
+        rank.groups.data.all_gather(&own_gradients(state))?
+    };
+    Ok(whole / rank.env.loss_scale)
+}

@@ -1,0 +1,288 @@
+//! The process of one rank.
+
+use super::comm::Ranks;
+use super::error::{ExecutorError, Result};
+use super::measure::median;
+use super::rank::{Rank, Seat};
+use super::setup;
+use super::state::{BlockState, Range};
+use super::task::{Answer, Fault, Line, Mode, Task, join};
+use super::update::whole_gradients;
+use crate::graph::{BlockKind, Collective};
+use crate::lower::Action;
+use lmplan_c10d::Store;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tch::{Device, Kind, Tensor};
+
+/// How often a rank says that it is alive.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Gradients of a parameter that are smaller than this part of the largest of a block are held
+/// against that.
+const SMALL: f64 = 0.01;
+
+/// Where a rank's process finds the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meeting {
+    /// Host of the store.
+    pub host: String,
+    /// Port of the store.
+    pub port: u16,
+    /// This rank serves the store.
+    pub serves: bool,
+    /// Interface for messages; the host's own where empty.
+    pub address: String,
+    /// Number of this rank.
+    pub rank: u64,
+}
+
+/// Runs a task as one of its ranks, and writes its lines to `out`. Answers whether it succeeded.
+pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
+    let out = Mutex::new(out);
+    let say = |line: &Line| {
+        if let (Ok(mut out), Ok(text)) = (out.lock(), serde_json::to_string(line)) {
+            // Nobody is left to tell where the reader is gone.
+            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        }
+    };
+    std::thread::scope(|scope| {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let beat = &say;
+        scope.spawn(move || {
+            while stopped
+                .recv_timeout(HEARTBEAT)
+                .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                beat(&Line::Alive);
+            }
+        });
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = catch_unwind(AssertUnwindSafe(|| run(task, meeting)));
+        let _ = std::panic::take_hook();
+        drop(stop);
+        let line = match result {
+            Ok(Ok(answer)) => Line::Done(Box::new(answer)),
+            Ok(Err(error)) => Line::Failed(error.to_string()),
+            Err(panic) => Line::Failed(panic_text(panic.as_ref())),
+        };
+        say(&line);
+        matches!(line, Line::Done(_))
+    })
+}
+
+/// What libtorch said; the stack that follows it is of no use here.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("an unknown error");
+    let text = text.split("Torch(\"").last().unwrap_or(text);
+    text.split("\\n").next().and_then(|t| t.lines().next()).unwrap_or(text).to_owned()
+}
+
+fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
+    // One core for each rank, as the device of the machine's cores is calibrated.
+    tch::set_num_threads(1);
+    let _no_tape = tch::no_grad_guard();
+    if task.cuda {
+        lmplan_c10d::load_cuda()?;
+    } else {
+        lmplan_c10d::count_cpu_memory()?;
+    }
+    let patience = Duration::from_secs_f64(task.patience_s);
+    let (job, choice) = task.choice(&task.plan)?;
+    let store = Store::tcp(&meeting.host, meeting.port, meeting.serves, patience)?;
+    let (tensor, groups) = join(&store, meeting.rank, &choice, &meeting.address, patience)?;
+    let c = &choice.candidate;
+    let seat = Seat::of(meeting.rank, c.tensor, c.data);
+    if task.mode == Mode::Collectives {
+        return collectives(&groups.world, task.steps);
+    }
+    let mut options = task.options(meeting.rank);
+    options.timed = task.mode == Mode::Whole;
+    options.dropout = task.mode == Mode::Whole;
+    options.at_true_size = task.mode == Mode::Whole;
+    let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &options)?;
+    if let Some(Fault::Skip(action)) = &task.fault {
+        rank.program.actions.retain(|other| name_of(other) != Some(action));
+    }
+    match task.mode {
+        Mode::Numerics => numerics(task, meeting.rank, &mut rank),
+        Mode::Whole | Mode::Collectives => whole(task, &mut rank),
+    }
+}
+
+/// Names of actions that a fault may leave out.
+fn name_of(action: &Action) -> Option<&'static str> {
+    Some(match action {
+        Action::ReduceOverTensor => "reduce_over_tensor",
+        Action::SumTied => "sum_tied",
+        Action::ReduceOverData { .. } => "reduce_over_data",
+        Action::GradientNorm => "gradient_norm",
+        Action::GatherParameters => "gather_parameters",
+        _ => return None,
+    })
+}
+
+/// What a test asks to go wrong in this rank.
+fn fail_on_purpose(task: &Task, rank: u64) {
+    match &task.fault {
+        Some(Fault::Die(which)) if *which == rank => std::process::abort(),
+        Some(Fault::Hang(which)) if *which == rank => {
+            lmplan_c10d::send_signal(std::process::id(), lmplan_c10d::STOP);
+        }
+        Some(Fault::Memory(which)) if *which == rank => {
+            let _ = Tensor::empty([1 << 50], (Kind::Float, Device::Cpu));
+        }
+        _ => {}
+    }
+}
+
+/// Runs the plan and, beside it, the same steps on one device; compares.
+fn numerics(task: &Task, number: u64, rank: &mut Rank) -> Result<Answer> {
+    let (job, choice) = task.choice(&task.reference_plan())?;
+    let options = task.options(number);
+    let mut reference = setup::alone(&job, &choice, &options)?;
+    let mut answer = Answer::default();
+    let mut errors: BTreeMap<String, f64> = BTreeMap::new();
+    for step in 0..task.steps {
+        if step == 1 {
+            fail_on_purpose(task, number);
+        }
+        let start = Instant::now();
+        let own = rank.iteration()?;
+        answer.iterations_s.push(start.elapsed().as_secs_f64());
+        let whole = reference.iteration()?;
+        answer.losses.push((own.loss, whole.loss));
+        compare(rank, &reference, &mut errors)?;
+        let norm = relative(own.gradient_norm, whole.gradient_norm);
+        raise(&mut errors, "norm of all gradients".to_owned(), norm);
+    }
+    answer.gradients = errors.into_iter().collect();
+    Ok(answer)
+}
+
+fn relative(value: f64, expected: f64) -> f64 {
+    let error = (value - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
+    if error.is_nan() { f64::INFINITY } else { error }
+}
+
+fn raise(errors: &mut BTreeMap<String, f64>, name: String, error: f64) {
+    let worst = errors.entry(name).or_default();
+    *worst = worst.max(error);
+}
+
+/// What names a parameter; a shared table is the token embedding's.
+fn key_of(state: &BlockState, range: &Range) -> (BlockKind, u64, String, &'static str) {
+    if range.parameter.tied {
+        return (BlockKind::Embedding, 0, "token".to_owned(), "weight");
+    }
+    let placed = state.placed;
+    (placed.kind, placed.layer, range.operator_name.clone(), range.parameter.name)
+}
+
+fn root_mean_square(tensor: &Tensor) -> f64 {
+    tensor.to_kind(Kind::Double).square().mean(Kind::Double).double_value(&[]).sqrt()
+}
+
+/// Every gradient of this rank against its part of that of one device: root mean squares of the
+/// difference and of the parameter's gradient.
+fn compare(rank: &Rank, reference: &Rank, errors: &mut BTreeMap<String, f64>) -> Result<()> {
+    let mut expected = BTreeMap::new();
+    let mut floor: f64 = 0.0;
+    for state in reference.blocks.iter().flatten() {
+        let all = whole_gradients(reference, state)?;
+        // What vanishes by symmetry is noise on both sides.
+        floor = floor.max(SMALL * root_mean_square(&all));
+        for range in &state.flat.ranges {
+            let value = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
+            expected.insert(key_of(state, range), value.copy());
+        }
+    }
+    for state in rank.blocks.iter().flatten() {
+        let all = whole_gradients(rank, state)?;
+        for range in &state.flat.ranges {
+            let placed = state.placed;
+            let name = format!(
+                "{:?} {}: {}.{}",
+                placed.kind, placed.layer, range.operator_name, range.parameter.name
+            );
+            let Some(whole) = expected.get(&key_of(state, range)) else {
+                return Err(ExecutorError::Program(format!("{name} has no counterpart")));
+            };
+            let part = range.part(whole, rank.seat.tensor as i64);
+            let own = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
+            let error = root_mean_square(&(own - part)) / root_mean_square(whole).max(floor);
+            raise(errors, name, if error.is_nan() { f64::INFINITY } else { error });
+        }
+    }
+    Ok(())
+}
+
+/// Runs the plan, timed.
+fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
+    let mut answer = Answer::default();
+    let device = rank.env.device;
+    answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;
+    for step in 0..task.steps {
+        if step == 1 {
+            fail_on_purpose(task, rank.seat.tensor);
+            // The first step allocates and connects.
+            rank.recorder.clear();
+            lmplan_c10d::reset_peak(device)?;
+        }
+        if let super::comm::Ranks::Group(world) = &rank.groups.world {
+            world.barrier()?;
+        }
+        let start = Instant::now();
+        let own = rank.iteration()?;
+        rank.recorder.synchronize();
+        answer.iterations_s.push(start.elapsed().as_secs_f64());
+        answer.losses.push((own.loss, 0.0));
+    }
+    answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
+    answer.times = super::measure::timed(&rank.recorder);
+    Ok(answer)
+}
+
+/// Times collectives of 256 bytes to 16 MiB.
+fn collectives(world: &Ranks, repeats: u64) -> Result<Answer> {
+    let mut answer = Answer::default();
+    let ways = world.size();
+    for power in (6..=22).step_by(2) {
+        let elements: i64 = 1 << power;
+        let whole = Tensor::zeros([elements], (Kind::Float, Device::Cpu));
+        let part = whole.narrow(0, 0, elements / ways).copy();
+        let all = [
+            Collective::AllReduce,
+            Collective::AllGather,
+            Collective::ReduceScatter,
+            Collective::AllToAll,
+        ];
+        for collective in all {
+            let mut seconds = Vec::new();
+            for _ in 0..=repeats {
+                if let Ranks::Group(group) = world {
+                    group.barrier()?;
+                }
+                let start = Instant::now();
+                let result = match collective {
+                    Collective::AllReduce => world.all_reduce(&whole, false)?,
+                    Collective::AllGather => world.all_gather(&part)?,
+                    Collective::ReduceScatter => world.reduce_scatter(&whole)?,
+                    _ => world.all_to_all(&whole)?,
+                };
+                seconds.push(start.elapsed().as_secs_f64());
+                drop(result);
+            }
+            let bytes = elements as u64 * 4;
+            answer.collectives.push((collective, bytes, median(&seconds[1..])));
+        }
+    }
+    Ok(answer)
+}

@@ -1,0 +1,5 @@
+//! The executor against autograd and against itself on several ranks.
+
+mod autograd;
+mod common;
+mod ranks;

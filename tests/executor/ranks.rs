@@ -1,0 +1,249 @@
+//! Several ranks, each a process, against one device, in 64 bits: what differs is not rounding.
+
+use crate::common::{job, single, small};
+use lmplan::executor::ExecutorError;
+use lmplan::executor::numerics::{self, Numerics};
+use lmplan::executor::task::{Fault, Mode, Task};
+use lmplan::plan::{OptimizerSharding, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::choice::Choice;
+use lmplan::sharding::STRATEGIES;
+use lmplan::spec::{self, ModelSpec, Optimizer, Precision, ScheduleKind};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// t, p, d, v, sequence parallelism, optimizer sharding (0 to 3), recomputation (0 to 2).
+type Shape = (u64, u64, u64, u64, bool, usize, usize);
+
+fn plan((t, p, d, v, sequence_parallel, zero, recompute): Shape, layers: u64) -> Plan {
+    use OptimizerSharding::{None, Zero1, Zero2, Zero3};
+    let mut plan = single(2 * d * p.max(2), 1);
+    let ways = &mut plan.parallelism;
+    (ways.tensor, ways.pipeline, ways.data, ways.virtual_stages) = (t, p, d, v);
+    ways.sequence_parallel = sequence_parallel;
+    plan.schedule = if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB };
+    plan.optimizer_sharding = [None, Zero1, Zero2, Zero3][zero];
+    let each = layers / p;
+    let mut counts = [0; 3];
+    counts[recompute] = each;
+    let [none, selective, full] = counts;
+    plan.stages = (0..p)
+        .map(|q| StagePlan {
+            layers: format!("{}..{}", q * each, (q + 1) * each),
+            devices: String::new(),
+            recompute: RecomputeCounts { none, selective, full },
+        })
+        .collect();
+    plan
+}
+
+fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut stack, _) = spec::load_stack("lmplan", folder).unwrap();
+    stack.flash_attention = fused;
+    Task {
+        mode: Mode::Numerics,
+        model,
+        plan,
+        stack,
+        cuda: false,
+        double: true,
+        steps: 3,
+        patience_s: 30.0,
+        fault: None,
+    }
+}
+
+fn run(task: &Task) -> Result<Numerics, ExecutorError> {
+    numerics::run(Path::new(env!("CARGO_BIN_EXE_lmplan")), task, None)
+}
+
+fn assert_equal(task: &Task, what: &str) {
+    match run(task) {
+        Ok(numerics) => assert!(numerics.passed, "{what}: {numerics:?}"),
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+fn model(name: &str, layers: u64) -> ModelSpec {
+    let mut model = small(name);
+    model.num_layers = layers;
+    model
+}
+
+const SHAPES: [Shape; 14] = [
+    (2, 1, 1, 1, false, 0, 0),
+    (2, 1, 1, 1, true, 0, 1),
+    (1, 2, 1, 1, false, 0, 2),
+    (1, 1, 2, 1, false, 0, 0),
+    (1, 1, 2, 1, false, 1, 1),
+    (1, 1, 2, 1, false, 2, 2),
+    (1, 1, 2, 1, false, 3, 0),
+    (2, 2, 1, 1, true, 0, 2),
+    (2, 1, 2, 1, true, 1, 1),
+    (2, 1, 2, 1, true, 3, 0),
+    (2, 1, 2, 1, false, 2, 0),
+    (1, 2, 2, 1, false, 2, 1),
+    (1, 2, 1, 2, false, 0, 0),
+    (2, 2, 1, 2, true, 0, 1),
+];
+
+#[test]
+fn gpt_on_every_topology() {
+    for shape in SHAPES {
+        assert_equal(&task(model("gpt2-124m", 4), plan(shape, 4), true), &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn bert_on_every_topology() {
+    for shape in SHAPES {
+        let fused = shape.6 != 1;
+        assert_equal(&task(model("bert-base", 4), plan(shape, 4), fused), &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn llama_and_gpipe() {
+    for shape in [SHAPES[7], SHAPES[8]] {
+        let mut plan = plan(shape, 4);
+        plan.schedule = ScheduleKind::Gpipe;
+        assert_equal(&task(model("llama2-70b", 4), plan, true), &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn vocabularies_that_do_not_divide_are_made_up() {
+    let mut model = model("gpt2-124m", 2);
+    model.vocab_size = 257;
+    for shape in [SHAPES[0], SHAPES[1]] {
+        assert_equal(&task(model.clone(), plan(shape, 2), true), &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn lamb_and_sgd_agree_over_ranks() {
+    for optimizer in [Optimizer::Lamb, Optimizer::Sgd] {
+        let mut model = model("bert-base", 2);
+        model.training.optimizer = optimizer;
+        assert_equal(&task(model, plan((2, 1, 2, 1, true, 1, 0), 2), true), "optimizer");
+    }
+}
+
+#[test]
+fn precisions_agree_within_their_rounding() {
+    for precision in [Precision::Fp32, Precision::Bf16Mixed, Precision::Fp16Mixed] {
+        let mut model = model("gpt2-124m", 2);
+        model.training.precision = precision;
+        let mut task = task(model, plan((2, 2, 1, 1, true, 0, 0), 2), true);
+        task.double = false;
+        assert_equal(&task, &format!("{precision:?}"));
+    }
+}
+
+/// A random generator for choices (Steele et al. 2014).
+fn next(state: &mut u64) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ (mixed >> 31)) as usize >> 8
+}
+
+/// Strategies that each operator is offered, by block.
+fn offered(
+    model: &ModelSpec,
+    plan: &Plan,
+) -> BTreeMap<String, BTreeMap<String, Vec<&'static str>>> {
+    let job = job(model.clone(), true);
+    let blocks = [
+        ("embedding", lmplan::graph::BlockKind::Embedding),
+        ("layer", lmplan::graph::BlockKind::Layer),
+        ("head", lmplan::graph::BlockKind::Head),
+    ];
+    let mut all = BTreeMap::new();
+    for (block, kind) in blocks {
+        let mut operators = BTreeMap::new();
+        for node in &job.block(kind).ops {
+            let name = job.graph.dag[*node].name.clone();
+            let takes = |strategy: &&'static str| {
+                let mut plan = plan.clone();
+                let one = BTreeMap::from([(name.clone(), (*strategy).to_owned())]);
+                plan.operators.insert(block.to_owned(), one);
+                Choice::of_plan(&job, &plan).is_ok()
+            };
+            operators.insert(name.clone(), STRATEGIES.iter().copied().filter(takes).collect());
+        }
+        all.insert(block.to_owned(), operators);
+    }
+    all
+}
+
+#[test]
+fn every_strategy_computes_the_same() {
+    let mut state = 7;
+    for (name, sequence) in
+        [("gpt2-124m", false), ("bert-base", true), ("llama2-70b", true), ("bert-base", false)]
+    {
+        let mut model = model(name, 2);
+        model.vocab_size = 256;
+        let base = plan((2, 1, 1, 1, sequence, 0, 0), 2);
+        let offered = offered(&model, &base);
+        // Enough draws to see each strategy of each operator.
+        for draw in 0..4 {
+            let mut plan = base.clone();
+            for (block, operators) in &offered {
+                let pick = |(operator, strategies): (&String, &Vec<&'static str>)| {
+                    let index = (next(&mut state) + draw) % strategies.len();
+                    (operator.clone(), strategies[index].to_owned())
+                };
+                plan.operators.insert(block.clone(), operators.iter().map(pick).collect());
+            }
+            // The table is split alike at both of its places, or not at all.
+            let split = next(&mut state).is_multiple_of(2);
+            let table = if split { "vocabulary" } else { "replicated" };
+            let head = if split { "column" } else { "replicated" };
+            if let Some(embedding) = plan.operators.get_mut("embedding") {
+                embedding.insert("token".to_owned(), table.to_owned());
+            }
+            if let Some(operators) = plan.operators.get_mut("head") {
+                for decoder in ["lm_head", "mlm.decoder"] {
+                    if operators.contains_key(decoder) {
+                        operators.insert(decoder.to_owned(), head.to_owned());
+                    }
+                }
+            }
+            let what = format!("{name} {:?}", plan.operators);
+            assert_equal(&task(model.clone(), plan, true), &what);
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_is_noticed() {
+    for (shape, action) in [
+        (SHAPES[1], "reduce_over_tensor"),
+        (SHAPES[2], "sum_tied"),
+        (SHAPES[3], "reduce_over_data"),
+        (SHAPES[4], "gather_parameters"),
+    ] {
+        let mut task = task(model("gpt2-124m", 2), plan(shape, 2), true);
+        task.fault = Some(Fault::Skip(action.to_owned()));
+        let numerics = run(&task).unwrap();
+        assert!(!numerics.passed, "without {action}: {numerics:?}");
+    }
+}
+
+#[test]
+fn a_rank_that_fails_ends_the_run_with_its_reason() {
+    for (fault, reason) in [
+        (Fault::Die(1), "rank 1 ended"),
+        (Fault::Hang(1), "rank 1 hangs"),
+        (Fault::Memory(1), "memory"),
+    ] {
+        let mut task = task(model("gpt2-124m", 2), plan((2, 1, 1, 1, false, 0, 0), 2), true);
+        task.fault = Some(fault.clone());
+        let start = Instant::now();
+        let error = run(&task).unwrap_err().to_string();
+        assert!(error.contains(reason), "{fault:?}: {error}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{fault:?}: {:?}", start.elapsed());
+    }
+}
