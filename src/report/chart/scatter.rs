@@ -54,8 +54,8 @@ pub(in crate::report) fn chart(
         }
         let (from, to) = line(1.0);
         canvas.line(from, to, Ink::Axis, 1.5);
-        let (x, y) = (across.at(high / 1.2), up.at(high));
-        canvas.text(x - 44.0, y + 14.0, "+20 %", Lettering::new(SMALL, Ink::Muted));
+        let (x, y) = (across.at(low * 1.3), up.at(low * 1.3 * 1.2));
+        canvas.text(x - 8.0, y - 24.0, "+20 %", Lettering::new(SMALL, Ink::Muted));
         for (measured, predicted, group) in &points {
             let ink = INKS[(*group).min(INKS.len() - 1)];
             canvas.circle(across.at(*measured), up.at(*predicted), 3.5, ink, 0.6);
