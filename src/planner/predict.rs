@@ -42,17 +42,13 @@ struct Evaluated {
     saved: Vec<Vec<Bytes>>,
 }
 
-/// Relative half-width of the interval around a predicted iteration time.
-///
-/// The larger of the cost model's 90th-percentile errors on single matrix products of the sizes
-/// that layers have (tests/cost_calibration.rs, sides of at least 256: 15 to 20 %), taken in full
-/// because errors of one kernel repeat in every layer.
+/// Relative half-width of the interval around a predicted iteration time: the 90th percentile of the
+/// absolute error on the measured runs of dense models (`lmplan validate`; docs/accuracy.md).
 const INTERVAL: f64 = 0.20;
 
 /// Where the interval comes from, for reports.
-pub const INTERVAL_SOURCE: &str = "90th-percentile error of the calibrated kernel model on \
-     measured matrix products with sides of at least 256 (15 to 20 % by device); not yet narrowed \
-     by measured training runs";
+pub const INTERVAL_SOURCE: &str = "nine tenths of 701 measured training runs of dense models lie \
+     within it (docs/accuracy.md)";
 
 /// Predicts a decided plan; nothing where its schedule can not be run.
 pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
