@@ -6,7 +6,7 @@ use crate::spec::{StackSpec, TensorOverlap, load_stack};
 use std::path::Path;
 
 /// Framework by a word of its name, and the stack that describes it. The first that fits counts.
-const FRAMEWORKS: [(&str, &str); 25] = [
+const FRAMEWORKS: [(&str, &str); 28] = [
     ("composer", "llm-foundry"),
     ("torchtitan", "torchtitan"),
     ("nanotron", "nanotron"),
@@ -31,6 +31,9 @@ const FRAMEWORKS: [(&str, &str); 25] = [
     ("torch.compile", "torch-compiled"),
     ("llm.c", "llm-c"),
     ("deepspeed", "deepspeed"),
+    ("libai", "libai"),
+    ("automodel", "fsdp"),
+    ("nemo", "nemo"),
     ("pytorch", "flash-attention"),
 ];
 
