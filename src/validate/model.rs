@@ -3,7 +3,7 @@
 use super::row::Row;
 use super::skip::Skip;
 use crate::spec::model::{Activation, TrainingSpec};
-use crate::spec::{Family, ModelSpec, Objective, Optimizer, Position, Precision};
+use crate::spec::{Family, ModelSpec, NormPlacement, Objective, Optimizer, Position, Precision};
 
 /// Numeric recipe of a row, from its words.
 pub fn precision(row: &Row) -> Result<Precision, Skip> {
@@ -39,6 +39,9 @@ const fn predictions(length: u64) -> u64 {
 
 /// Whether the run drops out: those of Megatron-LM and its kin do, at 0.1, unless said otherwise.
 fn drops_out(row: &Row, family: Family) -> bool {
+    if row.model.contains("nemotron") {
+        return false;
+    }
     let without = ["llm-foundry", "composer", "pax", "llm.c", "torch.compile", "mlperf", "maxtext"];
     match family {
         Family::Bert => true,
@@ -47,17 +50,46 @@ fn drops_out(row: &Row, family: Family) -> bool {
     }
 }
 
+/// Whether the head shares the embedding's weights, where the row says.
+fn tied(row: &Row, nemotron: bool) -> Option<bool> {
+    if nemotron || row.mentions("untied") || row.model.contains("untied") {
+        Some(false)
+    } else {
+        row.mentions("tied embedding").then_some(true)
+    }
+}
+
+fn family(row: &Row) -> Result<Family, Skip> {
+    match row.arch.as_str() {
+        "gpt" => Ok(Family::Gpt),
+        "bert" => Ok(Family::Bert),
+        "llama" => Ok(Family::Llama),
+        other => Err(Skip::Architecture(other.to_owned())),
+    }
+}
+
+/// How a row trains, the objective left open.
+fn training(row: &Row, global_batch: u64) -> Result<TrainingSpec, Skip> {
+    Ok(TrainingSpec {
+        objective: Objective::CausalLm,
+        global_batch_size: global_batch,
+        precision: precision(row)?,
+        optimizer: if row.mentions("LAMB") { Optimizer::Lamb } else { Optimizer::Adam },
+        max_predictions_per_sequence: None,
+        num_labels: None,
+        tokens: None,
+    })
+}
+
 /// The model of a row, with its global batch.
 ///
 /// # Errors
 /// A kind of model that is not simulated, or a size that is not given.
 pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
-    let family = match row.arch.as_str() {
-        "gpt" => Family::Gpt,
-        "bert" => Family::Bert,
-        "llama" => Family::Llama,
-        other => return Err(Skip::Architecture(other.to_owned())),
-    };
+    let family = family(row)?;
+    if row.mentions("real tokens per sequence") {
+        return Err(Skip::Binned);
+    }
     let need = |value: Option<u64>, what| value.ok_or(Skip::NotGiven(what));
     let hidden = need(row.hidden, "hidden size")?;
     let heads = need(row.heads, "number of heads")?;
@@ -66,6 +98,12 @@ pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
     let classifies = bert && row.mentions("classification head");
     let dropout = if drops_out(row, family) { 0.1 } else { 0.0 };
     let mpt = row.mentions("composer");
+    // Nemotron-4: rotary positions, squared ReLU, no biases but those of its norms, an own head
+    // (Parmar et al. 2024, section 2.1).
+    let nemotron = row.model.contains("nemotron");
+    // Megatron's BERT normalises before its branches and not after the embeddings, and its
+    // masked-word head runs over all positions (Shoeybi et al. 2019, section 5.3).
+    let megatron_bert = bert && !classifies && !row.mentions("LAMB");
     Ok(ModelSpec {
         name: row.model.clone(),
         family,
@@ -80,14 +118,23 @@ pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
         max_position_embeddings: None,
         type_vocab_size: None,
         norm: None,
-        norm_placement: None,
-        embedding_norm: None,
-        activation: row.mentions("ReLU^2").then_some(Activation::SquaredRelu),
-        position: row.model.contains("BLOOM").then_some(Position::Alibi),
-        tied_embeddings: row.mentions("untied").then_some(false),
-        bias: mpt.then_some(false),
+        norm_placement: megatron_bert.then_some(NormPlacement::Pre),
+        embedding_norm: match () {
+            () if megatron_bert => Some(false),
+            // "StableEmbedding" (Scao et al. 2022, section 3.1).
+            () if row.model.contains("BLOOM") => Some(true),
+            () => None,
+        },
+        activation: (nemotron || row.model.contains("ReLU^2")).then_some(Activation::SquaredRelu),
+        position: match () {
+            () if row.model.contains("BLOOM") => Some(Position::Alibi),
+            () if nemotron => Some(Position::Rope),
+            () => None,
+        },
+        tied_embeddings: tied(row, nemotron),
+        bias: (mpt || nemotron).then_some(false),
         qkv_bias: None,
-        norm_bias: None,
+        norm_bias: nemotron.then_some(true),
         attention_dropout: Some(dropout),
         hidden_dropout: Some(dropout),
         embedding_dropout: None,
@@ -98,12 +145,9 @@ pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
                 (true, true) => Objective::Classification,
                 (true, false) => Objective::MaskedLmNsp,
             },
-            global_batch_size: global_batch,
-            precision: precision(row)?,
-            optimizer: if row.mentions("LAMB") { Optimizer::Lamb } else { Optimizer::Adam },
-            max_predictions_per_sequence: (bert && !classifies).then(|| predictions(length)),
-            num_labels: None,
-            tokens: None,
+            max_predictions_per_sequence: (bert && !classifies && !megatron_bert)
+                .then(|| predictions(length)),
+            ..training(row, global_batch)?
         },
         source: None,
         published_parameters: None,

@@ -18,6 +18,8 @@ pub enum Skip {
     Adapters,
     /// A device that is not in the catalogue.
     Device(String),
+    /// Sequences sorted into bins by length: their real lengths, and so the work, are not given.
+    Binned,
     /// A part of the configuration that the source does not give.
     NotGiven(&'static str),
     /// Nothing was measured that could be compared.
@@ -35,6 +37,9 @@ impl fmt::Display for Skip {
             Skip::Offload => f.write_str("states on the host are not simulated"),
             Skip::Adapters => f.write_str("adapters (LoRA) are not simulated"),
             Skip::Device(what) => write!(f, "no device of the catalogue is a `{what}`"),
+            Skip::Binned => {
+                f.write_str("sequences are binned by length; their real lengths are not given")
+            }
             Skip::NotGiven(what) => write!(f, "the source does not give the {what}"),
             Skip::NotMeasured => f.write_str("no time or rate was measured"),
             Skip::Refused(why) => write!(f, "refused: {why}"),
