@@ -42,6 +42,10 @@ pub fn ways(row: &Row) -> Result<Ways, Skip> {
     Ok(Ways { tensor, pipeline, data, context })
 }
 
+/// Sequences of a step of BERT's recipe with LAMB, of 128 and of 512 tokens (You et al. 2020, as
+/// DeepLearningExamples runs it): throughput is that of many accumulated micro-batches.
+const LAMB_BATCHES: (u64, u64) = (65_536, 32_768);
+
 /// Global batch of a row, and whether it was assumed.
 pub fn global_batch(row: &Row, ways: Ways) -> Result<(u64, bool), Skip> {
     if let Some(batch) = row.global_batch {
@@ -51,7 +55,13 @@ pub fn global_batch(row: &Row, ways: Ways) -> Result<(u64, bool), Skip> {
         return Ok((micro * steps * ways.data, false));
     }
     if let Some(micro) = row.microbatch {
-        return Ok((micro * ways.data, true));
+        let rows = micro * ways.data;
+        if row.arch == "bert" && row.mentions("LAMB") {
+            let long = row.seq_len.is_some_and(|length| length > 128);
+            let batch = if long { LAMB_BATCHES.1 } else { LAMB_BATCHES.0 };
+            return Ok((batch.div_ceil(rows) * rows, true));
+        }
+        return Ok((rows, true));
     }
     let length = row.seq_len.ok_or(Skip::NotGiven("sequence length"))?;
     let sequences = (DEFAULT_STEP_TOKENS / length.max(1)).max(ways.data);
@@ -125,8 +135,7 @@ fn layers_by_cost(model: &ModelSpec, stages: u64) -> Vec<u64> {
 }
 
 /// What layers recompute, of `count` layers: nothing, the attention core, everything.
-fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
-    let words = row.recompute.as_str();
+fn recompute(words: &str, row: &Row, count: u64, flash: bool) -> RecomputeCounts {
     let none = RecomputeCounts { none: count, selective: 0, full: 0 };
     if words.starts_with("full") {
         RecomputeCounts { none: 0, selective: 0, full: count }
@@ -148,7 +157,7 @@ fn recompute(row: &Row, count: u64, flash: bool) -> RecomputeCounts {
 }
 
 /// Stages of so many layers each.
-fn stage_plans(row: &Row, split: &[u64], flash: bool) -> Vec<StagePlan> {
+fn stage_plans(words: &str, row: &Row, split: &[u64], flash: bool) -> Vec<StagePlan> {
     let mut next = 0;
     let stage = |count: &u64| {
         let first = next;
@@ -156,10 +165,35 @@ fn stage_plans(row: &Row, split: &[u64], flash: bool) -> Vec<StagePlan> {
         StagePlan {
             layers: format!("{first}..{next}"),
             devices: String::new(),
-            recompute: recompute(row, *count, flash),
+            recompute: recompute(words, row, *count, flash),
         }
     };
     split.iter().map(stage).collect()
+}
+
+/// Chunks of a stage, or those that a row may have.
+fn chunks(row: &Row, model: &ModelSpec, pipeline: u64, assumed: &mut Vec<String>) -> Vec<u64> {
+    let may_interleave = pipeline > 1
+        && (row.mentions("interleaved 1F1B for PP>1") || row.mentions("megatron-core r0"));
+    match row.vpp {
+        Some(chunks) => vec![chunks],
+        None if may_interleave => {
+            assumed.push("interleaving: the best that divides the layers".to_owned());
+            divisors(model.num_layers / pipeline)
+        }
+        None => vec![1],
+    }
+}
+
+/// The recomputation of a row in its words, or those that it may have. Programs of XLA
+/// rematerialise what does not fit; recipes of others do so only where told.
+fn recomputations<'a>(row: &'a Row, assumed: &mut Vec<String>) -> Vec<&'a str> {
+    if row.recompute.is_empty() && row.mentions("XLA") {
+        assumed.push("recomputation: the best that fits".to_owned());
+        vec!["none", "selective", "full"]
+    } else {
+        vec![row.recompute.as_str()]
+    }
 }
 
 /// Divisors of `n`, ascending.
@@ -188,17 +222,8 @@ pub fn plans(
             divisors(each).into_iter().filter(|b| *b <= MOST_MICRO_BATCH).collect()
         }
     };
-    let may_interleave = pipeline > 1
-        && row.vpp.is_none()
-        && (row.mentions("interleaved 1F1B for PP>1") || row.mentions("megatron-core r0"));
-    let chunks = match row.vpp {
-        Some(chunks) => vec![chunks],
-        None if may_interleave => {
-            assumed.push("interleaving: the best that divides the layers".to_owned());
-            divisors(model.num_layers / pipeline)
-        }
-        None => vec![1],
-    };
+    let chunks = chunks(row, model, pipeline, &mut assumed);
+    let again = recomputations(row, &mut assumed);
     let sequence_parallel = row.seq_parallel.starts_with('y');
     let optimizer_sharding = sharding(row)?;
     let mut plans = Vec::new();
@@ -210,8 +235,8 @@ pub fn plans(
         } else {
             layers(model.num_layers, pipeline, v)
         };
-        for &b in &micro {
-            let stages = stage_plans(row, &split, flash);
+        for (&b, words) in micro.iter().flat_map(|b| again.iter().map(move |words| (b, words))) {
+            let stages = stage_plans(words, row, &split, flash);
             plans.push(Plan {
                 model: model.name.clone(),
                 cluster: row.hardware.clone(),
