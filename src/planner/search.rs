@@ -352,8 +352,16 @@ impl Search<'_, '_> {
         best.sort_by(|a, b| (a.0, &a.1.candidate).cmp(&(b.0, &b.1.candidate)));
         let least = best.first().map_or(Score::MAX, |(score, _)| *score);
         let mut bound = least;
+        // What a stop has left that may still hold a better plan is neither solved nor excluded.
+        let mut left = 0;
         for Reverse((score, node, time)) in self.queue.into_sorted_vec().into_iter().rev() {
             bound = bound.min(score);
+            if score < least {
+                left += match &node {
+                    Node::Group(ways) => self.engine.solver.space.count(*ways),
+                    Node::Candidate(_) => 1,
+                };
+            }
             let verdict = match node {
                 Node::Group(ways) => (ways, Verdict::GroupBound(time)),
                 Node::Candidate(c) => (ways_of(&c), Verdict::CandidateBound(c, time)),
@@ -374,7 +382,7 @@ impl Search<'_, '_> {
         }
         let undecided =
             self.found.verdicts.iter().filter(|(_, v)| matches!(v, Verdict::Open(..))).count();
-        self.found.pruned = self.found.candidates - self.found.solved - undecided as u64;
+        self.found.pruned = self.found.candidates - self.found.solved - undecided as u64 - left;
         self.found.lower_bound = bound;
         best.truncate(self.options.top.max(1));
         self.found.best = best.into_iter().map(|(_, solution)| solution).collect();

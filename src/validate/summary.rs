@@ -126,8 +126,12 @@ pub fn regrets(rows: &[&Compared]) -> Vec<(String, f64)> {
     }
     let regret = |plans: &[(f64, f64)]| {
         let best = plans.iter().map(|(_, measured)| *measured).fold(f64::INFINITY, f64::min);
-        let chosen = plans.iter().min_by(|a, b| a.0.total_cmp(&b.0));
-        chosen.map_or(0.0, |(_, measured)| measured / best - 1.0)
+        // Repetitions of one plan are predicted alike: which of them counts is not a choice.
+        let least = plans.iter().map(|(predicted, _)| *predicted).fold(f64::INFINITY, f64::min);
+        let chosen = plans.iter().filter(|(predicted, _)| *predicted == least);
+        let (sum, count) =
+            chosen.fold((0.0, 0.0), |(sum, n), (_, measured)| (sum + measured, n + 1.0));
+        if count > 0.0 { sum / count / best - 1.0 } else { 0.0 }
     };
     groups
         .into_iter()
