@@ -93,7 +93,7 @@ fn a_small_instance_is_read_and_solved() {
 
 #[cfg(feature = "highs")]
 #[test]
-#[ignore = "816 nodes: seconds in release, minutes without optimisation; scripts/test.sh runs it"]
+#[ignore = "816 nodes: minutes; scripts/build-highs.sh test --release --test iopddl -- --ignored"]
 fn contest_instance_g_is_proven_optimal() {
     use std::io::Read;
     let path =
