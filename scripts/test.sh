@@ -5,8 +5,9 @@
 # libtorch, python3 with pip (cmake and libclang are fetched into target/build-tools, libtorch into
 # target/libtorch).
 #
-#   scripts/test.sh          # all of it, about 35 minutes on two cores from nothing
-#   scripts/test.sh quick    # without HiGHS and libtorch
+#   scripts/test.sh          # without libtorch, about 20 minutes on two cores from nothing
+#   scripts/test.sh quick    # without HiGHS as well
+#   scripts/test.sh all      # with the executor on libtorch, a download of 544 MB
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,7 +33,7 @@ if [ "${1:-}" != quick ]; then
     CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
         scripts/build-highs.sh test --release --test solvers --test iopddl
 fi
-if [ "${1:-}" != quick ]; then
+if [ "${1:-}" = all ]; then
     step "tests, executor on libtorch"
     if cargo clippy --version >/dev/null 2>&1; then
         scripts/build-torch.sh clippy --quiet --all-targets -- -D warnings
