@@ -10,7 +10,8 @@
 //! ```
 //!
 //! These rows describe the local polytope; with s binary e is integral by itself. Edges that cost
-//! the same whatever is chosen have no variables, and pairs that are not allowed have none either.
+//! the same whatever is chosen have no variables; choices and pairs that are not allowed have none
+//! either, rather than a high cost, which would drown the others in the solver's tolerances.
 //! Alpa's product form (Zheng et al. 2022, §4.2) has the same integer points and a weaker
 //! relaxation. Whole numbers come in and go out: what the solver chose is priced again exactly.
 
@@ -45,8 +46,8 @@ pub struct Resource {
 /// The problem.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AssignmentIlp {
-    /// Cost of each choice of each node.
-    pub costs: Vec<Vec<u64>>,
+    /// Cost of each choice of each node; `None` where the choice is not allowed.
+    pub costs: Vec<Vec<Option<u64>>>,
     /// Pairs of nodes that cost together.
     pub edges: Vec<AssignmentEdge>,
     /// Limited resources.
@@ -68,7 +69,8 @@ pub struct AssignmentSolution {
 
 /// Variables of a node or edge within the problem.
 struct Columns {
-    nodes: Vec<Vec<usize>>,
+    /// `None` for choices that are not allowed.
+    nodes: Vec<Vec<Option<usize>>>,
     /// Empty where the edge has no variables; `None` for pairs that are not allowed.
     edges: Vec<Vec<Vec<Option<usize>>>>,
     /// Cost of one unit of the objective.
@@ -97,11 +99,12 @@ impl AssignmentIlp {
             if solution.values.is_empty() && !self.costs.is_empty() {
                 return Ok(AssignmentSolution { status, choice: None, cost: None, bound });
             }
-            let chosen = |node: &Vec<usize>| node.iter().position(|&s| solution.values[s] == 1.0);
+            let is_chosen = |s: &Option<usize>| s.is_some_and(|s| solution.values[s] == 1.0);
+            let chosen = |node: &Vec<Option<usize>>| node.iter().position(is_chosen);
             let choice: Vec<usize> =
                 columns.nodes.iter().map(|node| chosen(node).unwrap_or(0)).collect();
             let Some(cost) = self.cost(&choice) else {
-                let what = "a pair of choices that is not allowed".to_owned();
+                let what = "choices that are not allowed".to_owned();
                 return Err(SolveError::Wrong { solver: backend.name(), what });
             };
             let over = self.resources.iter().find(|r| self.usage(r, &choice) > r.limit);
@@ -112,7 +115,8 @@ impl AssignmentIlp {
             // Over the limit by less than the solver's tolerance: this combination is forbidden.
             let nodes = self.users(resource);
             let limit = nodes.len() as f64 - 1.0;
-            let terms = nodes.iter().map(|&node| (columns.nodes[node][choice[node]], 1.0));
+            let terms =
+                nodes.iter().filter_map(|&node| Some((columns.nodes[node][choice[node]]?, 1.0)));
             problem.require(terms.collect(), Sense::AtMost, limit);
         }
         let what = "resources beyond their limits, again and again".to_owned();
@@ -132,9 +136,10 @@ impl AssignmentIlp {
         users
     }
 
-    /// The cost of a choice; nothing if a pair of it is not allowed.
+    /// The cost of a choice; nothing if a part or a pair of it is not allowed.
     pub fn cost(&self, choice: &[usize]) -> Option<u64> {
-        let nodes: u64 = self.costs.iter().zip(choice).map(|(costs, &k)| costs[k]).sum();
+        let nodes: Option<u64> = self.costs.iter().zip(choice).map(|(costs, &k)| costs[k]).sum();
+        let nodes = nodes?;
         self.edges.iter().try_fold(nodes, |sum, edge| {
             Some(sum + edge.costs[choice[edge.from]][choice[edge.to]]?)
         })
@@ -195,11 +200,12 @@ impl AssignmentIlp {
             constant: 0,
         };
         for costs in &self.costs {
-            let node: Vec<usize> = costs
+            let node: Vec<Option<usize>> = costs
                 .iter()
-                .map(|&cost| problem.add(Variable::binary(cost as f64 / columns.unit)))
+                .map(|cost| Some(problem.add(Variable::binary((*cost)? as f64 / columns.unit))))
                 .collect();
-            problem.require(node.iter().map(|&s| (s, 1.0)).collect(), Sense::Equal, 1.0);
+            let allowed = node.iter().flatten();
+            problem.require(allowed.map(|&s| (s, 1.0)).collect(), Sense::Equal, 1.0);
             columns.nodes.push(node);
         }
         let mut used = vec![false; self.edges.len()];
@@ -216,13 +222,14 @@ impl AssignmentIlp {
         (problem, columns)
     }
 
-    /// A unit in which the dearest choice costs 1000, so that tolerances mean something.
+    /// The median of the costs that are not zero, so that tolerances mean something: the largest
+    /// may be far above anything that a solution takes.
     fn unit(&self) -> f64 {
-        let nodes = self.costs.iter().flatten().copied().max();
-        let edges =
-            self.edges.iter().flat_map(|edge| edge.costs.iter().flatten().flatten()).copied();
-        let largest = nodes.max(edges.max()).unwrap_or(0);
-        (largest as f64 / 1000.0).max(f64::MIN_POSITIVE).max(if largest == 0 { 1.0 } else { 0.0 })
+        let nodes = self.costs.iter().flatten().flatten();
+        let edges = self.edges.iter().flat_map(|edge| edge.costs.iter().flatten().flatten());
+        let mut costs: Vec<u64> = nodes.chain(edges).copied().filter(|&cost| cost > 0).collect();
+        let middle = costs.len() / 2;
+        if costs.is_empty() { 1.0 } else { *costs.select_nth_unstable(middle).1 as f64 }
     }
 
     /// Whether choices exist that use more of a resource than there is.
@@ -243,35 +250,32 @@ impl AssignmentIlp {
         problem: &mut Problem,
         columns: &mut Columns,
     ) {
-        let first = edge.costs[0][0];
-        if !used && first.is_some() && edge.costs.iter().flatten().all(|cost| *cost == first) {
+        let (from, to) = (&columns.nodes[edge.from], &columns.nodes[edge.to]);
+        // A pair is allowed where both of its choices are.
+        let allowed = |k: usize, l: usize| from[k].and(to[l]).and(edge.costs[k][l]);
+        let pairs = (0..from.len()).flat_map(|k| (0..to.len()).map(move |l| (k, l)));
+        let mut possible = pairs.filter(|&(k, l)| from[k].is_some() && to[l].is_some());
+        let first = possible.next().and_then(|(k, l)| edge.costs[k][l]);
+        if !used && first.is_some() && possible.all(|(k, l)| edge.costs[k][l] == first) {
             columns.constant += first.unwrap_or(0);
             columns.edges.push(Vec::new());
             return;
         }
-        let table: Vec<Vec<Option<usize>>> = edge
-            .costs
-            .iter()
-            .map(|row| {
-                row.iter()
-                    .map(|cost| {
-                        let cost = (*cost)? as f64 / columns.unit;
-                        let (lower, upper, integer) = (0.0, 1.0, false);
-                        Some(problem.add(Variable { cost, lower, upper, integer }))
-                    })
-                    .collect()
-            })
+        let unit = columns.unit;
+        let mut variable = |cost: u64| {
+            let (lower, upper, integer) = (0.0, 1.0, false);
+            problem.add(Variable { cost: cost as f64 / unit, lower, upper, integer })
+        };
+        let table: Vec<Vec<Option<usize>>> = (0..from.len())
+            .map(|k| (0..to.len()).map(|l| allowed(k, l).map(&mut variable)).collect())
             .collect();
-        for (k, row) in table.iter().enumerate() {
-            let mut terms: Vec<_> = row.iter().flatten().map(|&e| (e, 1.0)).collect();
-            terms.push((columns.nodes[edge.from][k], -1.0));
-            problem.require(terms, Sense::Equal, 0.0);
+        for (row, &s) in table.iter().zip(from) {
+            let terms = row.iter().flatten().map(|&e| (e, 1.0));
+            problem.require(terms.chain(s.map(|s| (s, -1.0))).collect(), Sense::Equal, 0.0);
         }
-        for (l, &s) in columns.nodes[edge.to].iter().enumerate() {
-            let mut terms: Vec<_> =
-                table.iter().filter_map(|row| row[l]).map(|e| (e, 1.0)).collect();
-            terms.push((s, -1.0));
-            problem.require(terms, Sense::Equal, 0.0);
+        for (l, &s) in to.iter().enumerate() {
+            let terms = table.iter().filter_map(|row| row[l]).map(|e| (e, 1.0));
+            problem.require(terms.chain(s.map(|s| (s, -1.0))).collect(), Sense::Equal, 0.0);
         }
         columns.edges.push(table);
     }
@@ -285,7 +289,9 @@ fn add_resource(resource: &Resource, problem: &mut Problem, columns: &Columns) {
         let least = usage.iter().copied().min().unwrap_or(0);
         least_of_all = least_of_all.saturating_add(least);
         for (&s, &amount) in columns.nodes[*node].iter().zip(usage) {
-            terms.push((s, (amount - least) as f64));
+            if let Some(s) = s {
+                terms.push((s, (amount - least) as f64));
+            }
         }
     }
     for (edge, usage) in &resource.edges {

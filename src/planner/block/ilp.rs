@@ -112,7 +112,7 @@ fn program(priced: &PricedBlock) -> AssignmentIlp {
         .collect();
     let by_node = |usage: Vec<Vec<u64>>| usage.into_iter().enumerate().collect();
     AssignmentIlp {
-        costs: per_node(&time),
+        costs: per_node(&time).into_iter().map(|c| c.into_iter().map(Some).collect()).collect(),
         edges,
         resources: vec![
             Resource { nodes: by_node(per_node(&saved)), edges: saved_on_edges, limit: u64::MAX },
