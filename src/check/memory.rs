@@ -15,7 +15,10 @@ fn state(subject: &Subject<'_>) -> [u64; 3] {
     };
     match subject.model.training.precision {
         Precision::Fp32 | Precision::Tf32 => [4, 4, moments],
-        _ => [2, subject.stack.gradient_bytes, 4 + moments],
+        _ => {
+            let gradients = subject.stack.gradient_bytes + subject.stack.gradient_copy_bytes;
+            [2, gradients, 4 + moments]
+        }
     }
 }
 

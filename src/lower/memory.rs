@@ -32,10 +32,16 @@ impl StageMemory {
 pub struct MemoryModel {
     /// Bytes of a parameter element: as read, its gradient, its optimizer states.
     pub state: [u64; 3],
+    /// Bytes of a gradient element held beside those, never sharded.
+    pub gradient_copy: u64,
+    /// Buckets into which gradients are flattened for their reduction.
+    pub reduce_buffers: u64,
     /// Runtime and communicators of a rank.
     pub fixed: Bytes,
     /// A pipeline transfer; each rank has one buffer for each direction in and out.
     pub transfer: Bytes,
+    /// Whether what a stage sent is kept for every micro-batch in flight.
+    pub keeps_stage_outputs: bool,
     /// Share of activations and working memory lost to fragmentation.
     pub fragmentation: f64,
     /// Memory of the device.
@@ -70,6 +76,11 @@ impl MemoryModel {
             activations: peak_activations(layer, chunks, in_flight),
             other: self.fixed + self.transfer * 2,
         };
+        let sends = chunks.last().is_some_and(|work| work.head.is_none()) || chunks.len() > 1;
+        if self.keeps_stage_outputs && shape.stages > 1 && sends {
+            let held = in_flight.iter().map(|held| held.all).max().unwrap_or(0);
+            memory.activations += self.transfer * held;
+        }
         if shape.sharding == OptimizerSharding::Zero3 && replicas > 1 {
             memory.parameters += Bytes::new(whole_blocks(layer, chunks)) * parameter;
         }
@@ -77,7 +88,12 @@ impl MemoryModel {
             let bucket = shape.bucket_elements.max(layer.parameters).min(elements);
             memory.gradients += Bytes::new(bucket) * gradient;
         }
-        let transient = peak_transient(layer, chunks);
+        memory.gradients += Bytes::new(elements) * self.gradient_copy;
+        let mut transient = peak_transient(layer, chunks);
+        if replicas > 1 {
+            let bucket = Bytes::new(elements.min(shape.bucket_elements)) * shape.gradient_bytes;
+            transient += bucket * self.reduce_buffers;
+        }
         let lost = (memory.activations + transient).as_f64() * self.fragmentation;
         memory.other += transient + Bytes::new(lost.ceil() as u64);
         memory

@@ -2,6 +2,8 @@
 //! made of, how long its passes take and what it holds in memory.
 
 pub mod memory;
+#[cfg(test)]
+mod memory_tests;
 pub mod program;
 pub mod schedule;
 pub mod stage;

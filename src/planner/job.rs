@@ -347,10 +347,14 @@ impl Costs for Job {
         let groups = ways.iter().filter(|ways| **ways > 1).count() as u64;
         let transfer =
             if candidate.pipeline > 1 { self.boundary_bytes(candidate) } else { Bytes::ZERO };
+        let whole = matches!(self.model.training.precision, Precision::Fp32 | Precision::Tf32);
         MemoryModel {
             state: [state.parameters, state.gradients, state.optimizer],
+            gradient_copy: if whole { 0 } else { self.stack.gradient_copy_bytes },
+            reduce_buffers: self.stack.reduce_buffers,
             fixed: self.stack.context_memory + self.stack.communicator_memory * groups,
             transfer,
+            keeps_stage_outputs: self.stack.keeps_stage_outputs,
             fragmentation: self.stack.fragmentation,
             capacity: self.device.memory,
         }

@@ -121,8 +121,11 @@ impl Costs for Synthetic {
     fn memory(&self, _: &Candidate) -> MemoryModel {
         MemoryModel {
             state: [2, 4, 12],
+            gradient_copy: 1,
+            reduce_buffers: 2,
             fixed: Bytes::new(10),
             transfer: Bytes::new(3),
+            keeps_stage_outputs: true,
             fragmentation: 0.05,
             capacity: Bytes::new(self.capacity),
         }

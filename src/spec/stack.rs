@@ -28,6 +28,10 @@ pub struct StackSpec {
     pub fused_gradient_accumulation: bool,
     /// Bytes of a gradient element as it is kept and reduced (2 or 4).
     pub gradient_bytes: u64,
+    /// Bytes of a gradient element that are held beside those: 16-bit gradients beside their 32-bit
+    /// sums, or buckets beside gradients.
+    #[serde(default)]
+    pub gradient_copy_bytes: u64,
     /// Bytes of a gradient element on the wire (2 or 4).
     pub gradient_reduce_bytes: u64,
     /// Data-parallel reduction runs under the backward pass of the last micro-batch.
@@ -66,6 +70,21 @@ pub struct StackSpec {
     pub cuda_graphs: bool,
     /// Gradient elements that are reduced as one bucket.
     pub bucket_elements: u64,
+    /// Buffers of that size that gradients are flattened into for their reduction.
+    #[serde(default)]
+    pub reduce_buffers: u64,
+    /// Under sequence parallelism, layers keep their gathered input for the backward pass instead of
+    /// gathering it again (nanotron without `tp_recompute_allgather`).
+    #[serde(default)]
+    pub keeps_gathered_input: bool,
+    /// Gated activations keep the activated gate beside their input, as two passes do (activation,
+    /// product) that know nothing of each other.
+    #[serde(default)]
+    pub keeps_activated_gate: bool,
+    /// A pipeline stage keeps what it sent for every micro-batch in flight; Megatron-LM frees it
+    /// (`deallocate_pipeline_outputs`), DeepSpeed's and nanotron's engines do not.
+    #[serde(default)]
+    pub keeps_stage_outputs: bool,
     /// Device memory of the runtime: context, libraries, kernels.
     pub context_memory: Bytes,
     /// Communication buffers for each group that a rank is in.

@@ -21,10 +21,12 @@ pub struct PeakMemory {
 }
 
 impl PeakMemory {
-    /// The peak of a predicted plan.
-    pub fn of(job: &Job, choice: &Choice, prediction: &Prediction) -> PeakMemory {
+    /// The peak of a predicted plan on its fullest stage, or on its first.
+    pub fn of(job: &Job, choice: &Choice, prediction: &Prediction, first: bool) -> PeakMemory {
         let memory = job.memory(&choice.candidate);
-        let stage = prediction.stages.iter().max_by_key(|stage| stage.peak_memory_bytes);
+        let stages = prediction.stages.iter();
+        let count = if first { 1 } else { usize::MAX };
+        let stage = stages.take(count).max_by_key(|stage| stage.peak_memory_bytes);
         let Some(stage) = stage else { return PeakMemory::default() };
         let device = stage.peak_memory_bytes;
         let reserved = device.saturating_sub(memory.fixed.get());
@@ -50,6 +52,13 @@ impl PeakMemory {
             self.allocated
         }
     }
+}
+
+/// Whether a measurement was read off one device, and so off the first: `nvidia-smi` shows the
+/// devices of one node, and only some sources say that they took the largest of the stages.
+pub fn is_of_the_first_rank(row: &Row) -> bool {
+    let kind = row.mem_kind.to_lowercase();
+    kind.contains("smi") && !kind.contains("max")
 }
 
 /// A measured peak with its prediction.

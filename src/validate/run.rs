@@ -1,7 +1,7 @@
 //! Rows predicted and compared.
 
 use super::kinds::{Kinds, kinds};
-use super::memory::PeakMemory;
+use super::memory::{PeakMemory, is_of_the_first_rank};
 use super::row::Row;
 use super::skip::Skip;
 use super::{hardware, measured, model, plan, stack};
@@ -116,7 +116,7 @@ pub(super) fn predicted(row: &Row, adjust: Adjust<'_>) -> Result<Predicted, Skip
         };
         let p = &plan.parallelism;
         let fits = found.overflow.is_none();
-        let peak = PeakMemory::of(&job, &choice, &found.prediction);
+        let peak = PeakMemory::of(&job, &choice, &found.prediction, is_of_the_first_rank(row));
         let new = Predicted {
             seconds: found.prediction.iteration_time_s,
             breakdown: found.prediction.breakdown,

@@ -78,6 +78,10 @@ pub fn stack(row: &Row) -> Result<StackSpec, Skip> {
     {
         stack.overlap_tensor_parallel = TensorOverlap::All;
     }
+    if name == "megatron-deepspeed" && row.precision.contains("fp32 grad accumulation") {
+        // DeepSpeed's `BF16_Optimizer` sums 16-bit gradients in 32 bits beside them.
+        stack.gradient_copy_bytes = 4;
+    }
     if row.mentions("=PURE") || row.mentions("grads reduced in bf16") {
         stack.gradient_reduce_bytes = 2;
     }

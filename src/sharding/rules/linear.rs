@@ -232,7 +232,7 @@ impl Linear<'_> {
         // The input is gathered again beside the product for its gradient, and that gradient is
         // scattered beside the product for the weights'.
         let gather = strategy == "column-gather";
-        if gather {
+        if gather && !self.context.stack.keeps_gathered_input {
             let overlap = self.beside_next();
             backward.push(self.communicate(Collective::AllGather, self.input, overlap));
         }
@@ -260,7 +260,11 @@ impl Linear<'_> {
             "column" => Layout::Partial,
             _ => local.arrives,
         };
-        let arrives = InputPort { port: Port { layout: local.arrives, gradient }, kept: true };
+        // What was gathered is kept in place of what arrived, where it is not gathered again.
+        let keeps_gathered = strategy == "column-gather" && self.context.stack.keeps_gathered_input;
+        let arrives =
+            InputPort { port: Port { layout: local.arrives, gradient }, kept: !keeps_gathered };
+        let gathered = local.rows * local.input * self.context.element_bytes();
         Sharding {
             strategy,
             inputs: vec![arrives],
@@ -269,7 +273,7 @@ impl Linear<'_> {
             forward: self.forward(strategy, &local),
             backward: self.backward(strategy, &local),
             early_input_gradient: strategy == "column" && self.beside_next().is_some(),
-            saved: Bytes::ZERO,
+            saved: Bytes::new(if keeps_gathered { gathered } else { 0 }),
             parameters: weight + bias,
             tied_parameters: if self.tied { weight } else { 0 },
             tensor_reduced_parameters: match strategy {

@@ -32,8 +32,8 @@ struct Passes {
     backward: Vec<Instruction>,
     /// Whether the first input is kept.
     keeps_input: bool,
-    /// Bytes of masks.
-    mask: u64,
+    /// Bytes kept beside it: masks, an activated gate.
+    beside: u64,
 }
 
 fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: Layout) -> Sharding {
@@ -51,7 +51,7 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: La
         forward: passes.forward,
         backward: passes.backward,
         early_input_gradient: false,
-        saved: Bytes::new(passes.mask),
+        saved: Bytes::new(passes.beside),
         parameters,
         tied_parameters: 0,
         // Each rank saw its own rows only.
@@ -67,17 +67,21 @@ fn passes(site: &Site, context: &ShardContext, layout: Layout) -> Passes {
     let elements = local_elements(site.output, layout, context);
     match site.op.kind {
         OpKind::Norm { .. } => norm(site, context, out),
-        OpKind::Activation(_) => Passes {
+        OpKind::Activation(activation) => Passes {
             forward: vec![memory(op, PassKind::Activation, inp, out, 1)],
             backward: vec![memory(op, PassKind::Activation, out + inp, inp, 1)],
             keeps_input: true,
-            mask: 0,
+            beside: if activation.is_gated() && context.stack.keeps_activated_gate {
+                out
+            } else {
+                0
+            },
         },
         OpKind::Rotary { .. } => Passes {
             forward: vec![memory(op, PassKind::Rotary, inp, out, 1)],
             backward: vec![memory(op, PassKind::Rotary, out, inp, 1)],
             keeps_input: false,
-            mask: 0,
+            beside: 0,
         },
         OpKind::DropoutAdd { dropout } => {
             let fused = context.stack.fused_bias_dropout_add;
@@ -87,14 +91,14 @@ fn passes(site: &Site, context: &ShardContext, layout: Layout) -> Passes {
             forward: vec![memory(op, PassKind::DropoutAdd, out, out + elements, 1)],
             backward: vec![memory(op, PassKind::DropoutAdd, out + elements, out, 1)],
             keeps_input: false,
-            mask: elements,
+            beside: elements,
         },
         // Backward fills the gradient of all rows with zeros, then scatters the chosen ones.
         _ => Passes {
             forward: vec![memory(op, PassKind::Copy, out, out, 1)],
             backward: vec![memory(op, PassKind::Copy, out, inp + out, 2)],
             keeps_input: false,
-            mask: 0,
+            beside: 0,
         },
     }
 }
@@ -111,7 +115,7 @@ fn norm(site: &Site, context: &ShardContext, bytes: u64) -> Passes {
             accumulate(site.index, elements, parameters.len() as u64, context),
         ],
         keeps_input: true,
-        mask: 0,
+        beside: 0,
     }
 }
 
@@ -125,5 +129,5 @@ fn dropout_add(op: usize, bytes: u64, mask: u64, fused: bool) -> Passes {
         (true, false) => vec![pass(bytes, bytes + mask), pass(2 * bytes, bytes)],
     };
     let backward = if mask > 0 { vec![pass(bytes + mask, bytes)] } else { Vec::new() };
-    Passes { forward, backward, keeps_input: false, mask }
+    Passes { forward, backward, keeps_input: false, beside: mask }
 }
