@@ -53,6 +53,11 @@ const SPLIT_K_DEPTH: f64 = 512.0;
 /// Multiplication Background User's Guide", section 3, "Requirements to Use Tensor Cores").
 const MISALIGNED: [(u64, f64); 3] = [(16, 4.0), (32, 1.3), (64, 1.1)];
 
+/// The same of batched products whose rows are misaligned below 16 bytes, as those of attention
+/// heads of 108 or 150 elements are: they run without tensor cores, at a sixteenth of their rate
+/// with sums in 32 bits (NVIDIA A100 whitepaper, table 3: 312 against 19.5 TFLOP/s).
+const WITHOUT_TENSOR_CORES: f64 = 16.0;
+
 /// Time of matrix products on one device at one operand width.
 ///
 /// With P the matrix peak, e the share that is reached, S the multiprocessors, B₂ the bandwidth of
@@ -89,8 +94,11 @@ pub(crate) struct Product {
     pub(crate) accumulate: bool,
 }
 
-/// Slowdown of a product with rows of `bytes`.
-fn misalignment(bytes: u64) -> f64 {
+/// Slowdown of a product with rows of `bytes`, one of a batch or alone.
+fn misalignment(bytes: u64, batched: bool) -> f64 {
+    if batched && !bytes.is_multiple_of(16) {
+        return WITHOUT_TENSOR_CORES;
+    }
     let slower = MISALIGNED.iter().find(|(alignment, _)| !bytes.is_multiple_of(*alignment));
     slower.map_or(1.0, |(_, factor)| *factor)
 }
@@ -154,8 +162,8 @@ impl MatmulModel {
         if arithmetic < limited {
             arithmetic *= (limited / arithmetic).cbrt();
         }
-        arithmetic *= misalignment(n.wrapping_mul(operand_bytes))
-            .max(misalignment(k.wrapping_mul(operand_bytes)));
+        let slower = |row: u64| misalignment(row.wrapping_mul(operand_bytes), batch > 1);
+        arithmetic *= slower(n).max(slower(k));
         let operands = bf * (mf * kf + nf * kf) * operand_bytes as f64;
         let passes = if accumulate { 2.0 } else { 1.0 };
         let bytes = operands + results * result_bytes as f64 * passes;

@@ -47,6 +47,8 @@ pub struct Operator {
     /// Gradients that its output gets. Where there are several, their sum is the first instruction
     /// of the backward pass.
     pub consumers: u64,
+    /// Whether full recomputation runs it again.
+    pub repeated: bool,
     /// Where the output leaves the block: to the boundary layout forward, from it backward.
     pub end: Option<[Conversion; 2]>,
 }
@@ -140,8 +142,17 @@ impl Operator {
 impl BlockCode {
     /// Forward pass of one micro-batch.
     pub fn forward(&self) -> Vec<Instruction> {
+        Self::forward_of(self.operators.iter())
+    }
+
+    /// What full recomputation repeats of the forward pass.
+    pub fn again(&self) -> Vec<Instruction> {
+        Self::forward_of(self.operators.iter().filter(|operator| operator.repeated))
+    }
+
+    fn forward_of<'a>(operators: impl Iterator<Item = &'a Operator>) -> Vec<Instruction> {
         let mut forward = Vec::new();
-        for operator in &self.operators {
+        for operator in operators {
             for input in &operator.inputs {
                 forward.extend_from_slice(&input.arrive.instructions);
             }

@@ -73,6 +73,11 @@ pub struct StackSpec {
     /// Buffers of that size that gradients are flattened into for their reduction.
     #[serde(default)]
     pub reduce_buffers: u64,
+    /// Full recomputation of a layer ends with the last operator that the backward pass needs
+    /// something of; what follows is not computed again (PyTorch, `torch.utils.checkpoint` without
+    /// re-entry: `set_checkpoint_early_stop`).
+    #[serde(default)]
+    pub recompute_stops_early: bool,
     /// Under sequence parallelism, layers keep their gathered input for the backward pass instead of
     /// gathering it again (nanotron without `tp_recompute_allgather`).
     #[serde(default)]

@@ -39,8 +39,8 @@ struct Elimination<'a> {
 
 /// All options of a block that no other beats, fastest first.
 ///
-/// An option beats another if it is nowhere worse in the times and launches of forward, backward
-/// and selective recomputation, parameters, parameters reduced over the group, saved and transient
+/// An option beats another if it is nowhere worse in the times and launches of forward, backward,
+/// selective and full recomputation, parameters, parameters reduced over the group, saved and transient
 /// bytes under each recomputation; of equals one is kept, the same in every run. `boundary` is the
 /// layout of the block's input and output, replicated or sequence. Empty where the block can not be
 /// split so.
@@ -64,7 +64,7 @@ pub(super) fn options_of(priced: &PricedBlock) -> Vec<BlockOption> {
     prune(&mut options, |option| {
         let mut cost = option_cost(option);
         if !priced.launches_matter {
-            cost[8..11].fill(0);
+            cost[8..12].fill(0);
         }
         cost
     });
@@ -75,7 +75,7 @@ pub(super) fn options_of(priced: &PricedBlock) -> Vec<BlockOption> {
 }
 
 /// What options are compared by.
-pub(super) fn option_cost(option: &BlockOption) -> [u64; 14] {
+pub(super) fn option_cost(option: &BlockOption) -> [u64; 16] {
     [
         option.forward.time().picos(),
         option.backward.time().picos(),
@@ -88,6 +88,8 @@ pub(super) fn option_cost(option: &BlockOption) -> [u64; 14] {
         option.forward.launches,
         option.backward.launches,
         option.recompute[1].launches,
+        option.recompute[2].launches,
+        option.recompute[2].time().picos(),
         option.transient[0].get(),
         option.transient[1].get(),
         option.transient[2].get(),
@@ -105,7 +107,11 @@ impl<'a> Elimination<'a> {
         let coordinates = |measure: &Measure| {
             let mut all = coordinates(measure);
             if !block.launches_matter {
-                all[8..11].fill(0);
+                all[8..12].fill(0);
+            }
+            if !block.structure.repeated.contains(&false) {
+                // Full recomputation is the forward pass once more, which is compared already.
+                all[11..13].fill(0);
             }
             all
         };

@@ -4,7 +4,7 @@
 use super::price::Measure;
 
 /// Coordinates of a point: all but the last are sums over parts, the last is a maximum.
-pub(super) const DIMENSIONS: usize = 12;
+pub(super) const DIMENSIONS: usize = 14;
 
 /// What a partial choice has cost so far.
 pub(super) type Coordinates = [u64; DIMENSIONS];
@@ -30,6 +30,8 @@ pub(super) fn coordinates(measure: &Measure) -> Coordinates {
         measure.forward.launches,
         measure.backward.launches,
         measure.selective.launches,
+        measure.again.launches,
+        measure.again.time().picos(),
         measure.workspace,
     ]
 }

@@ -21,6 +21,8 @@ pub(super) struct Measure {
     pub backward: PassCost,
     /// Forward work that selective recomputation repeats.
     pub selective: PassCost,
+    /// Forward work that full recomputation repeats.
+    pub again: PassCost,
     pub parameters: u64,
     pub tied_parameters: u64,
     pub reduced_parameters: u64,
@@ -40,6 +42,7 @@ impl Measure {
         self.forward += &other.forward;
         self.backward += &other.backward;
         self.selective += &other.selective;
+        self.again += &other.again;
         self.parameters += other.parameters;
         self.tied_parameters += other.tied_parameters;
         self.reduced_parameters += other.reduced_parameters;
@@ -207,7 +210,7 @@ impl<'a> PricedBlock<'a> {
                 .collect(),
             forward: total.forward,
             backward: total.backward,
-            recompute: [PassCost::default(), total.selective, total.forward],
+            recompute: [PassCost::default(), total.selective, total.again],
             saved: [bytes(total.saved + total.core_saved), bytes(total.saved), bytes(self.input)],
             transient: [
                 bytes(total.workspace),
@@ -232,6 +235,7 @@ fn node_prices(structure: &Structure, op: usize, pricer: &mut Pricer) -> Vec<Mea
             forward,
             backward: pricer.price(&sharding.backward),
             selective: if in_core { forward } else { PassCost::default() },
+            again: PassCost::default(),
             parameters: sharding.parameters,
             tied_parameters: sharding.tied_parameters,
             reduced_parameters: sharding.tensor_reduced_parameters,
@@ -249,6 +253,7 @@ fn node_prices(structure: &Structure, op: usize, pricer: &mut Pricer) -> Vec<Mea
             measure.forward += &pricer.conversion(shape, sharding.output.layout, boundary);
             measure.backward += &pricer.conversion(shape, boundary, sharding.output.gradient);
         }
+        measure.again = if structure.repeated[op] { measure.forward } else { PassCost::default() };
         prices.push(measure);
     }
     prices
@@ -288,6 +293,9 @@ fn flow_price(
         None => pricer.conversion(flow.shape, read.port.gradient, port.gradient),
     };
     let mut measure = Measure { forward, backward, ..Measure::default() };
+    if structure.repeated[flow.to] {
+        measure.again = forward;
+    }
     if reader_core && producer_core {
         measure.selective = forward;
     }

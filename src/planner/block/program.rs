@@ -36,11 +36,10 @@ pub fn instructions(
     strategies: &[&str],
 ) -> Result<BlockProgram, BlockError> {
     let code = block_code(graph, block, context, boundary, strategies)?;
-    let forward = code.forward();
     Ok(BlockProgram {
         backward: code.backward(),
-        recompute: [Vec::new(), code.selective(), forward.clone()],
-        forward,
+        recompute: [Vec::new(), code.selective(), code.again()],
+        forward: code.forward(),
     })
 }
 
@@ -64,6 +63,7 @@ pub fn block_code(
         inputs: structure.flows_to(index).map(|(_, flow)| writer.input(flow)).collect(),
         output: structure.outputs[index],
         consumers: structure.consumers[index],
+        repeated: structure.repeated[index],
         end: structure.leaves[index].then(|| writer.end(index)),
     };
     let entering = structure.entering.first();

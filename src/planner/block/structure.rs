@@ -5,6 +5,7 @@ use crate::graph::{Block, Graph, OpKind};
 use crate::sharding::{
     InputPort, Layout, Port, STRATEGIES, ShardContext, Sharding, Site, TensorShape, shardings,
 };
+use crate::units::Bytes;
 use petgraph::Direction;
 use petgraph::visit::EdgeRef;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub(super) struct Structure<'a> {
     /// How many gradients the output gets.
     pub consumers: Vec<u64>,
     pub shardings: Vec<Vec<Sharding>>,
+    /// Whether full recomputation runs the operator again.
+    pub repeated: Vec<bool>,
     /// By reader, then slot.
     pub flows: Vec<Flow>,
     /// The tensors that enter the block, with how many operators read each.
@@ -89,6 +92,7 @@ impl<'a> Structure<'a> {
             leaves: Vec::new(),
             consumers: Vec::new(),
             shardings: Vec::new(),
+            repeated: Vec::new(),
             flows: Vec::new(),
             entering: Vec::new(),
         };
@@ -140,7 +144,25 @@ impl<'a> Structure<'a> {
         }
         structure.entering = entering.into_values().collect();
         structure.check_boundary()?;
+        structure.repeated = structure.repeated_operators();
         Ok(structure)
+    }
+
+    /// Operators that full recomputation runs again: all, or, where it stops early, those that keep
+    /// something for their backward pass or come before one that does.
+    fn repeated_operators(&self) -> Vec<bool> {
+        let mut repeated = vec![!self.context.stack.recompute_stops_early; self.ops.len()];
+        for op in (0..self.ops.len()).rev() {
+            let keeps = |sharding: &Sharding| sharding.saved > Bytes::ZERO || sharding.output_kept;
+            let is_needed = |flow: &Flow| {
+                let kept = self.shardings[flow.to].iter().any(|s| s.inputs[flow.slot].kept);
+                kept || repeated[flow.to]
+            };
+            let mut readers = self.flows.iter().filter(|flow| flow.from == Some(op));
+            repeated[op] =
+                repeated[op] || self.shardings[op].iter().any(keeps) || readers.any(is_needed);
+        }
+        repeated
     }
 
     fn check_boundary(&self) -> Result<(), BlockError> {

@@ -1,6 +1,7 @@
 //! Saved bytes of a GPT layer: Korthikanti et al. 2022, equations 1, 2 and 4 and table 2.
 
 use super::*;
+use crate::sharding::pass::cost_of;
 
 /// Saved bytes of Megatron's sharding of a GPT layer, by recomputation, in units of s·b·h.
 fn megatron_saved(dims: Dims, t: u64, b: u64, boundary: Layout, flash: bool) -> [f64; 3] {
@@ -77,6 +78,49 @@ fn full_recomputation_rebuilds_what_it_dropped() {
             assert_eq!(option.recompute[2], option.forward);
             assert_eq!(option.recompute[0], PassCost::default());
             assert!(option.recompute[1].compute > SimTime::ZERO);
+        }
+    }
+}
+
+/// Recomputation that stops early leaves out the last product and the residual sum after it, which
+/// keep nothing; a dropout there keeps its mask and is made again.
+#[test]
+fn early_stops_leave_out_what_nothing_is_kept_of() {
+    let early = StackSpec { recompute_stops_early: true, ..stack(true, true) };
+    for (kind, left_out) in [(Kind::Llama, true), (Kind::Gpt, false)] {
+        let graph = model(kind, SMALL);
+        let block = &graph.blocks[1];
+        for (t, boundary) in [(1, Layout::Replicated), (4, Layout::Sequence)] {
+            let context = context(&early, t, 2);
+            let options = block_options(&graph, block, &context, boundary, &nvlink(t));
+            for option in &options {
+                let program =
+                    instructions(&graph, block, &context, boundary, &option.strategies).unwrap();
+                let again = cost_of(&program.recompute[2], &nvlink(t));
+                assert_eq!(option.recompute[2], again);
+                let code = block_code(&graph, block, &context, boundary, &option.strategies);
+                let code = code.unwrap();
+                let skipped: Vec<&str> = code
+                    .operators
+                    .iter()
+                    .filter(|operator| !operator.repeated)
+                    .map(|operator| operator.op.name.as_str())
+                    .collect();
+                let last: Vec<&str> = code.operators[code.operators.len() - 2..]
+                    .iter()
+                    .map(|operator| operator.op.name.as_str())
+                    .collect();
+                assert_eq!(skipped, if left_out { last } else { Vec::new() });
+                assert_eq!(option.recompute[2].flops < option.forward.flops, left_out);
+            }
+            // No option is lost to the comparison by what is left out.
+            let least = |options: &[BlockOption]| {
+                options.iter().map(|option| option.recompute[2].time()).min().unwrap()
+            };
+            let late = stack(true, true);
+            let whole =
+                block_options(&graph, block, &super::context(&late, t, 2), boundary, &nvlink(t));
+            assert!(least(&options) <= least(&whole));
         }
     }
 }

@@ -208,6 +208,7 @@ pub(super) fn stack(fused: bool, flash: bool) -> StackSpec {
         gradient_bytes: 4,
         gradient_copy_bytes: 0,
         reduce_buffers: 0,
+        recompute_stops_early: false,
         keeps_gathered_input: false,
         keeps_activated_gate: false,
         keeps_stage_outputs: false,
