@@ -32,6 +32,8 @@ enum What {
     Network,
     /// Contention of these stacks.
     Contention,
+    /// Efficiency of fused attention's backward pass over that of its forward pass.
+    AttentionBackward,
 }
 
 const MEGATRON: &[&str] = &[
@@ -51,7 +53,7 @@ const FUSED: &[&str] = &["flash-attention", "llm-c", "torchtitan", "torch-compil
 const XLA: &[&str] = &["xla"];
 
 /// Name, what it changes, start, prior standard deviation of its logarithm.
-const PARAMETERS: [(&str, What, f64, f64); 21] = [
+const PARAMETERS: [(&str, What, f64, f64); 22] = [
     ("products V100", What::Products(&["v100"]), 0.8, 0.2),
     // The weight-gradient passes of Qi et al. 2024, timed within training, hold this one down
     // (tests/cost_calibration.rs).
@@ -75,6 +77,8 @@ const PARAMETERS: [(&str, What, f64, f64); 21] = [
     ("step all", What::Step(&[]), 5.0, 0.7),
     ("network", What::Network, 0.85, 0.2),
     ("contention", What::Contention, 0.05, 0.7),
+    // The best that FlashAttention-2 and -3 publish.
+    ("attention back", What::AttentionBackward, 0.87, 0.1),
 ];
 
 fn is(names: &[&str], device: &DeviceSpec) -> bool {
@@ -104,6 +108,10 @@ fn apply(
                 if let Some(network) = &mut cluster.network {
                     network.efficiency = value.min(1.0);
                 }
+            }
+            What::AttentionBackward => {
+                let (forward, backward) = &mut device.kernels.attention_efficiency;
+                *backward = (*forward * value).min(1.0);
             }
             What::Contention if stack.overlap_contention > 0.0 => stack.overlap_contention = value,
             _ => {}

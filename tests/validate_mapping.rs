@@ -3,10 +3,11 @@
 use lmplan::plan::OptimizerSharding;
 use lmplan::report::Accuracy;
 use lmplan::spec::{Activation, NormPlacement, Optimizer, Precision, ScheduleKind};
+use lmplan::validate::interval::Intervals;
 use lmplan::validate::memory::compare_memory;
 use lmplan::validate::plan::{global_batch, plans, ways};
 use lmplan::validate::{Compared, MEMORY, Row, Skip, TRAINING, compare, read_runs, summarise};
-use lmplan::validate::{interval, model, stack};
+use lmplan::validate::{model, stack};
 
 fn runs() -> Vec<Row> {
     read_runs("training.csv", TRAINING).expect("the table reads")
@@ -133,7 +134,8 @@ fn the_comparison_is_consistent() {
     assert_eq!(summary.skipped, reasons);
     assert!(summary.skipped * 3 < summary.rows, "{summary:?}");
     assert!(summary.median_abs_error < 0.15 && summary.spearman > 0.95, "{summary:?}");
-    assert!(interval::coverage(&runs) > 0.5);
+    let intervals = Intervals::new(&runs);
+    assert!(intervals.coverage() > 0.5);
     for run in &runs {
         let Ok(p) = &run.outcome else { continue };
         assert!(p.seconds.is_finite() && p.seconds > 0.0, "{}", run.row.id);
@@ -141,7 +143,7 @@ fn the_comparison_is_consistent() {
         assert!((parts / p.seconds - 1.0).abs() < 1e-6, "{}", run.row.id);
         let peak = &p.peak;
         assert!(peak.allocated <= peak.reserved && peak.reserved <= peak.device);
-        let (low, high) = interval::factors(run, &runs);
+        let (low, high) = intervals.of(run);
         assert!(0.0 <= low && low <= high, "{}", run.row.id);
     }
     let json = Accuracy { runs: &runs, memory: &memory }.json();

@@ -2,7 +2,7 @@
 
 use super::chart::scatter;
 use super::{ReportFile, file};
-use crate::validate::interval::{coverage, factors};
+use crate::validate::interval::Intervals;
 use crate::validate::memory::ComparedMemory;
 use crate::validate::summary::{quantile, sorted};
 use crate::validate::{Compared, Summary, summarise};
@@ -108,7 +108,7 @@ impl<'a> Accuracy<'a> {
             all.spearman,
             percent(all.regret_mean),
             percent(all.regret_max),
-            percent(coverage(self.runs))
+            percent(Intervals::new(self.runs).coverage())
         );
         text.push_str("\n## By source\n");
         let rows = self.by(|row| &row.row.source);
@@ -144,9 +144,10 @@ impl<'a> Accuracy<'a> {
 
     /// The comparison as JSON.
     pub fn json(&self) -> Value {
+        let intervals = Intervals::new(self.runs);
         let runs = self.runs.iter().map(|row| {
             let found = row.outcome.as_ref().ok();
-            let (low, high) = factors(row, self.runs);
+            let (low, high) = intervals.of(row);
             let seconds = found.map(|found| found.seconds);
             json!({
                 "id": row.row.id,
@@ -177,7 +178,7 @@ impl<'a> Accuracy<'a> {
             "memory_rows": memory.collect::<Vec<Value>>(),
             "summary": summarise(self.runs),
             "judged": self.overall().into_iter().collect::<BTreeMap<_, _>>(),
-            "interval_coverage": coverage(self.runs),
+            "interval_coverage": intervals.coverage(),
             "memory_summary": {
                 "rows": count,
                 "median_abs_error": median,

@@ -120,14 +120,7 @@ fn interfaces(text: &str) -> Option<(u64, f64)> {
     let mut best: Option<(u64, f64)> = None;
     for (at, _) in lower.match_indices("gb/s") {
         let before = lower[..at].trim_end();
-        let digits: String = before
-            .chars()
-            .rev()
-            .take_while(char::is_ascii_digit)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
+        let digits = trailing_digits(before);
         let Ok(rate) = digits.parse::<f64>() else { continue };
         let head = before[..before.len() - digits.len()].trim_end();
         // The clause that the rate stands in.
@@ -145,12 +138,15 @@ fn interfaces(text: &str) -> Option<(u64, f64)> {
     best
 }
 
+/// The digits that a text ends with.
+fn trailing_digits(text: &str) -> &str {
+    let rest = text.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    &text[rest.len()..]
+}
+
 /// The number before an `x`: 8 of `8x ConnectX-7 InfiniBand`.
 fn multiplier(clause: &str) -> Option<u64> {
-    clause.match_indices('x').find_map(|(at, _)| {
-        let digits: String = clause[..at].chars().rev().take_while(char::is_ascii_digit).collect();
-        digits.chars().rev().collect::<String>().parse().ok()
-    })
+    clause.match_indices('x').find_map(|(at, _)| trailing_digits(&clause[..at]).parse().ok())
 }
 
 /// The number before `omni-path links`.

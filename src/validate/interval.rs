@@ -6,6 +6,7 @@
 
 use super::run::Compared;
 use super::summary::{quantile, sorted};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of the rows that the interval is to hold.
 pub const SHARE: f64 = 0.8;
@@ -23,23 +24,62 @@ fn generation(hardware: &str) -> &'static str {
     })
 }
 
-/// Low and high factor on a prediction, such that `SHARE` of the rows of other sources of its kind
-/// lie within: by architecture and generation, by generation, or all, whichever first has enough.
-pub fn factors(row: &Compared, all: &[Compared]) -> (f64, f64) {
-    let kinds: [&dyn Fn(&Compared) -> bool; 3] = [
-        &|other| {
-            generation(&other.row.hardware) == generation(&row.row.hardware)
-                && (other.row.arch == "bert") == (row.row.arch == "bert")
-        },
-        &|other| generation(&other.row.hardware) == generation(&row.row.hardware),
+/// What decides an interval: the source, whether it is BERT, the generation of the device.
+type Kind<'a> = (&'a str, bool, &'static str);
+
+fn kind(row: &Compared) -> Kind<'_> {
+    (&row.row.source, row.row.arch == "bert", generation(&row.row.hardware))
+}
+
+/// The intervals of a comparison.
+pub struct Intervals<'a> {
+    rows: &'a [Compared],
+    factors: BTreeMap<Kind<'a>, (f64, f64)>,
+}
+
+impl<'a> Intervals<'a> {
+    /// Computes them, once for rows of one kind.
+    pub fn new(rows: &'a [Compared]) -> Self {
+        let kinds: BTreeSet<Kind<'_>> = rows.iter().map(kind).collect();
+        let factors = kinds.into_iter().map(|kind| (kind, factors(kind, rows))).collect();
+        Intervals { rows, factors }
+    }
+
+    /// Low and high factor on a prediction, such that [`SHARE`] of the rows of other sources of its
+    /// kind lie within: by architecture and generation, by generation, or all, whichever first has
+    /// enough.
+    pub fn of(&self, row: &Compared) -> (f64, f64) {
+        self.factors.get(&kind(row)).copied().unwrap_or((0.0, f64::INFINITY))
+    }
+
+    /// Share of the rows of confidence A and B whose measured time lies in their interval.
+    pub fn coverage(&self) -> f64 {
+        let (mut inside, mut count) = (0usize, 0usize);
+        for row in self.rows {
+            let (Ok(predicted), Some(measured)) = (&row.outcome, row.measured_s) else { continue };
+            if !matches!(row.row.confidence.as_str(), "A" | "B") {
+                continue;
+            }
+            let (low, high) = self.of(row);
+            count += 1;
+            let ratio = measured / predicted.seconds;
+            inside += usize::from((low..=high).contains(&ratio));
+        }
+        inside as f64 / count.max(1) as f64
+    }
+}
+
+fn factors((source, is_bert, generation): Kind<'_>, rows: &[Compared]) -> (f64, f64) {
+    let narrower: [&dyn Fn(Kind<'_>) -> bool; 3] = [
+        &|other| (other.1, other.2) == (is_bert, generation),
+        &|other| other.2 == generation,
         &|_| true,
     ];
-    for kind in kinds {
-        let residuals = sorted(all.iter().filter_map(|other| {
-            let counts = other.row.source != row.row.source
-                && matches!(other.row.confidence.as_str(), "A" | "B")
-                && kind(other);
-            other.error().filter(|_| counts).map(|error| (1.0 + error).ln())
+    for counts in narrower {
+        let residuals = sorted(rows.iter().filter_map(|row| {
+            let graded = matches!(row.row.confidence.as_str(), "A" | "B");
+            let counts = graded && row.row.source != source && counts(kind(row));
+            row.error().filter(|_| counts).map(|error| (1.0 + error).ln())
         }));
         if residuals.len() >= ENOUGH {
             let tail = (1.0 - SHARE) / 2.0;
@@ -49,20 +89,4 @@ pub fn factors(row: &Compared, all: &[Compared]) -> (f64, f64) {
         }
     }
     (0.0, f64::INFINITY)
-}
-
-/// Share of the rows of confidence A and B whose measured time lies in their interval.
-pub fn coverage(rows: &[Compared]) -> f64 {
-    let (mut inside, mut count) = (0usize, 0usize);
-    for row in rows {
-        let (Ok(predicted), Some(measured)) = (&row.outcome, row.measured_s) else { continue };
-        if !matches!(row.row.confidence.as_str(), "A" | "B") {
-            continue;
-        }
-        let (low, high) = factors(row, rows);
-        count += 1;
-        let ratio = measured / predicted.seconds;
-        inside += usize::from((low..=high).contains(&ratio));
-    }
-    inside as f64 / count.max(1) as f64
 }
