@@ -8,6 +8,7 @@
 //! every source of ten rows or more weighing the same, and a prior around the starting values.
 #![allow(clippy::print_stdout, reason = "an example prints what it computes")]
 
+use lmplan::spec::cluster::NETWORK_EFFICIENCY;
 use lmplan::spec::{ClusterSpec, DeviceSpec, StackSpec};
 use lmplan::units::Seconds;
 use lmplan::validate::{self, Compared, compare_with, read_runs};
@@ -105,7 +106,9 @@ fn apply(
             What::Launch(names) if named(names) => stack.launch_overhead = Seconds::new(value),
             What::Step(names) if named(names) => stack.step_overhead = Seconds::new(value * 1e-3),
             What::Network => {
-                if let Some(network) = &mut cluster.network {
+                // A network that is known better keeps what is known.
+                let network = cluster.network.as_mut();
+                if let Some(network) = network.filter(|n| n.efficiency == NETWORK_EFFICIENCY) {
                     network.efficiency = value.min(1.0);
                 }
             }
@@ -195,6 +198,12 @@ fn report(title: &str, rows: &[Compared], residuals: &[Option<f64>]) {
         if let Some(r) = r {
             by.entry(&row.row.source).or_default().push(r.exp() - 1.0);
             by.entry(" all").or_default().push(r.exp() - 1.0);
+            if row.row.confidence == "A" {
+                by.entry(" confidence A").or_default().push(r.exp() - 1.0);
+            }
+            if row.row.arch == "bert" {
+                by.entry(" BERT").or_default().push(r.exp() - 1.0);
+            }
         }
     }
     for (source, errors) in by {

@@ -223,6 +223,17 @@ fn reduction_in_the_network_helps_and_oversubscription_hurts() {
     assert!((3.5..4.1).contains(&(time(&tapered) / time(&plain))));
 }
 
+/// Heads of 108 elements, 216 bytes a row: without tensor cores in a batch, slower alone, and the
+/// next multiple of eight is fast in both.
+#[test]
+fn misaligned_rows_are_slow() {
+    let model = DeviceModel::new(&device("a100-80gb-sxm"), Precision::Bf16Mixed);
+    let seconds = |batch, k| model.kernel_time(&product(batch, 2048, 2048, k)).seconds().get();
+    assert!(seconds(64, 108) > 8.0 * seconds(64, 112));
+    assert!(seconds(1, 10_804) > 2.0 * seconds(1, 10_816));
+    assert!(seconds(1, 10_804) < 5.0 * seconds(1, 10_816));
+}
+
 proptest! {
     #[test]
     fn collectives_grow_with_bytes(

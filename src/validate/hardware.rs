@@ -2,7 +2,7 @@
 
 use super::row::Row;
 use super::skip::Skip;
-use crate::spec::cluster::{LinkKind, NetworkSpec, NodeGroupSpec, Topology};
+use crate::spec::cluster::{LinkKind, NETWORK_EFFICIENCY, NetworkSpec, NodeGroupSpec, Topology};
 use crate::spec::{Cluster, ClusterSpec};
 use crate::units::{BytesPerSecond, Seconds};
 use std::path::Path;
@@ -97,7 +97,7 @@ pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
             efficiency: if nics > 1 && row.interconnect.contains("Omni-Path") {
                 OMNI_PATH_EFFICIENCY
             } else {
-                crate::spec::cluster::default_efficiency()
+                NETWORK_EFFICIENCY
             },
             topology: Topology::FatTree,
             tiers: Vec::new(),
