@@ -143,9 +143,8 @@ impl<'a> Structure<'a> {
             structure.consumers.push(consumers);
         }
         structure.entering = entering.into_values().collect();
-        structure.check_boundary()?;
         structure.repeated = structure.repeated_operators();
-        Ok(structure)
+        structure.check_boundary().map(|()| structure)
     }
 
     /// Operators that full recomputation runs again: all, or, where it stops early, those that keep
