@@ -6,6 +6,7 @@ pub mod cost;
 #[cfg(feature = "torch")]
 pub mod executor;
 pub mod graph;
+pub mod import;
 pub mod lower;
 pub mod plan;
 pub mod planner;

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use super::command::{
-    calibrate, check, completions, graph, list, rank, schema, search, simulate, validate, verify,
+    calibrate, check, completions, graph, import, list, rank, schema, search, simulate, validate,
+    verify,
 };
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
@@ -72,6 +73,9 @@ pub enum Command {
     /// Predict measured runs and compare
     #[command(after_help = "Example:\n  lmplan validate --runs runs.csv --format json")]
     Validate(validate::ValidateArgs),
+    /// Read a model from another program's file
+    #[command(after_help = "Example:\n  lmplan import hf config.json -o models/my-model.yaml")]
+    Import(import::ImportArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),

@@ -50,6 +50,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Calibrate(args) => command::calibrate::run(args, &cli.verbosity, out),
         Command::Rank(args) => command::rank::run(args),
         Command::Validate(args) => command::validate::run(args, out),
+        Command::Import(args) => command::import::run(args, &cli.verbosity, out),
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),

@@ -132,7 +132,10 @@ fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecErro
 }
 
 /// Reads a file: at most 1 MB of UTF-8.
-fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
+///
+/// # Errors
+/// A file that can not be read, is larger, or is not UTF-8.
+pub fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
     let unreadable = |error: std::io::Error| {
         let message = format!("the file can not be read: {error}");
         SpecError::from(Diagnostic::unplaced("spec::unreadable", message, Some(&shown), None))

@@ -3,6 +3,7 @@
 mod architecture;
 mod catalogue;
 mod command_line;
+mod import;
 mod invalid_files;
 mod mutations;
 mod quantities;

@@ -6,6 +6,7 @@ mod calibrate_run;
 pub mod check;
 pub mod completions;
 pub mod graph;
+pub mod import;
 pub mod list;
 pub mod man;
 pub mod rank;
