@@ -2,8 +2,8 @@
 
 use super::Failure;
 use super::command::{
-    calibrate, check, completions, graph, import, list, rank, schema, search, simulate, validate,
-    verify,
+    calibrate, check, completions, export, graph, import, list, rank, schema, search, simulate,
+    validate, verify,
 };
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
@@ -76,6 +76,11 @@ pub enum Command {
     /// Read a model from another program's file
     #[command(after_help = "Example:\n  lmplan import hf config.json -o models/my-model.yaml")]
     Import(import::ImportArgs),
+    /// Write a plan as the configuration of the program that will train
+    #[command(
+        after_help = "Example:\n  lmplan export megatron reports/gpt3-175b-on-a100x64 -o launch"
+    )]
+    Export(export::ExportArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),

@@ -5,6 +5,7 @@ pub mod calibrate;
 mod calibrate_run;
 pub mod check;
 pub mod completions;
+pub mod export;
 pub mod graph;
 pub mod import;
 pub mod list;
