@@ -5,6 +5,7 @@ pub mod cli;
 pub mod cost;
 #[cfg(feature = "torch")]
 pub mod executor;
+pub mod explain;
 pub mod export;
 pub mod graph;
 pub mod import;

@@ -52,6 +52,8 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Rank(args) => command::rank::run(args),
         Command::Validate(args) => command::validate::run(args, out),
         Command::Import(args) => command::import::run(args, &cli.verbosity, out),
+        Command::Explain(args) => command::explain::run(args, out),
+        Command::Diff(args) => command::diff::run(args, out),
         Command::Export(args) => command::export::run(args, &cli.verbosity, out),
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),

@@ -131,6 +131,8 @@ fn training(subject: &Subject<'_>, arguments: &mut Arguments, losses: &mut Losse
     if training.optimizer == Optimizer::Lamb {
         losses.say("model.training.optimizer", "there is no LAMB; here it is Adam");
     }
+    let said = "plans say nothing of it: add `--lr` and its schedule to the launch line";
+    losses.say("model.training.learning_rate", said);
     let tokens = training.tokens.unwrap_or(0);
     let samples = tokens / subject.model.sequence_length.max(1);
     if samples > 0 {

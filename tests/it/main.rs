@@ -6,6 +6,7 @@ mod command_line;
 mod import;
 mod invalid_files;
 mod mutations;
+mod plans;
 mod quantities;
 mod tidy;
 mod valid_files;

@@ -5,6 +5,8 @@ pub mod calibrate;
 mod calibrate_run;
 pub mod check;
 pub mod completions;
+pub mod diff;
+pub mod explain;
 pub mod export;
 pub mod graph;
 pub mod import;
