@@ -8,5 +8,6 @@ mod invalid_files;
 mod mutations;
 mod plans;
 mod quantities;
+mod schemas;
 mod tidy;
 mod valid_files;
