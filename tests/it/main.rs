@@ -10,4 +10,5 @@ mod plans;
 mod quantities;
 mod schemas;
 mod tidy;
+mod transcripts;
 mod valid_files;
