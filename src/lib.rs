@@ -5,7 +5,10 @@ pub mod cli;
 pub mod cost;
 #[cfg(feature = "torch")]
 pub mod executor;
+pub mod explain;
+pub mod export;
 pub mod graph;
+pub mod import;
 pub mod lower;
 pub mod plan;
 pub mod planner;

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use super::command::{
-    calibrate, check, completions, graph, list, rank, schema, search, simulate, validate, verify,
+    calibrate, check, completions, diff, explain, export, graph, import, list, rank, schema,
+    search, simulate, validate, verify,
 };
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
@@ -18,7 +19,9 @@ use std::path::Path;
 const EXAMPLES: &str = "\
 Examples:
   lmplan search --model gpt3-175b --cluster a100x64
-  lmplan list models
+  lmplan import hf config.json -o models/my-model.yaml
+  lmplan explain reports/gpt3-175b-on-a100x64 --why-not tp=8,pp=8
+  lmplan export megatron reports/gpt3-175b-on-a100x64 -o launch
   lmplan list clusters --format csv
   lmplan schema model > model.schema.json
   lmplan completions bash > lmplan.bash
@@ -72,6 +75,22 @@ pub enum Command {
     /// Predict measured runs and compare
     #[command(after_help = "Example:\n  lmplan validate --runs runs.csv --format json")]
     Validate(validate::ValidateArgs),
+    /// Read a model from another program's file
+    #[command(after_help = "Example:\n  lmplan import hf config.json -o models/my-model.yaml")]
+    Import(import::ImportArgs),
+    /// Say why a plan is as it is, and why another is not better
+    #[command(
+        after_help = "Example:\n  lmplan explain reports/gpt3-175b-on-a100x64 --why-not tp=8,pp=8"
+    )]
+    Explain(explain::ExplainArgs),
+    /// Say what differs between two plans or two reports
+    #[command(after_help = "Example:\n  lmplan diff reports/gpt3-175b-on-a100x64 my-plan.yaml")]
+    Diff(diff::DiffArgs),
+    /// Write a plan as the configuration of the program that will train
+    #[command(
+        after_help = "Example:\n  lmplan export megatron reports/gpt3-175b-on-a100x64 -o launch"
+    )]
+    Export(export::ExportArgs),
     /// Print the operator graph of a model
     #[command(after_help = "Example:\n  lmplan graph --model bert-base | dot -Tsvg > graph.svg")]
     Graph(graph::GraphArgs),
@@ -223,15 +242,15 @@ pub fn named<T>() -> impl TypedValueParser<Value = T>
 where
     T: DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static,
 {
-    let schema = spec::schema::schema::<T>();
-    let words: Vec<String> = schema["oneOf"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|case| case["const"].as_str().map(String::from))
-        .collect();
-    PossibleValuesParser::new(words)
+    PossibleValuesParser::new(words::<T>())
         .try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
+}
+
+/// The words of an enumeration, as files write them.
+pub fn words<T: JsonSchema>() -> Vec<String> {
+    let schema = spec::schema::schema::<T>();
+    let cases = schema["oneOf"].as_array().into_iter().flatten();
+    cases.filter_map(|case| case["const"].as_str().map(String::from)).collect()
 }
 
 /// Reads a count of tokens: digits, or a number with `K`, `M`, `B` or `T`.

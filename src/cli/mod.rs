@@ -7,6 +7,7 @@ pub mod exit;
 pub mod interrupt;
 pub mod output;
 pub mod pins;
+pub mod plan_args;
 pub mod table;
 pub mod watch;
 
@@ -50,6 +51,10 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Calibrate(args) => command::calibrate::run(args, &cli.verbosity, out),
         Command::Rank(args) => command::rank::run(args),
         Command::Validate(args) => command::validate::run(args, out),
+        Command::Import(args) => command::import::run(args, &cli.verbosity, out),
+        Command::Explain(args) => command::explain::run(args, out),
+        Command::Diff(args) => command::diff::run(args, out),
+        Command::Export(args) => command::export::run(args, &cli.verbosity, out),
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),

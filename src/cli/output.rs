@@ -39,7 +39,7 @@ pub fn show(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let devices: Vec<String> = device_texts(job);
-    let cluster_text = format!("{}{}", job.cluster_source.text, devices.concat());
+    let cluster_text = format!("{}{}", content(&job.cluster_source.text), devices.concat());
     let interval = format!("{INTERVAL_SOURCE}.");
     let input = ReportInput {
         outcome: shown.outcome,
@@ -47,9 +47,9 @@ pub fn show(
         timeline: shown.timeline,
         model: &job.model,
         cluster: &job.cluster.spec,
-        model_text: &job.model_source.text,
+        model_text: content(&job.model_source.text),
         cluster_text: &cluster_text,
-        stack_text: &job.stack_source.text,
+        stack_text: content(&job.stack_source.text),
         tokens: shown.tokens,
         price_per_device_hour: None,
         interval_source: &interval,
@@ -149,9 +149,17 @@ fn device_texts(job: &Job) -> Vec<String> {
     }
     let text = |name: &&str| {
         let found = crate::spec::catalog::find(crate::spec::Kind::Device, name, Path::new("."));
-        found.ok().map(|source| format!("\n# {}\n{}", source.name, source.text))
+        found.ok().map(|source| format!("\n# {}\n{}", source.name, content(&source.text)))
     };
     names.iter().filter_map(text).collect()
+}
+
+/// A file without the first line that tells editors its schema.
+fn content(text: &str) -> &str {
+    match text.split_once('\n') {
+        Some((first, rest)) if first.starts_with("# yaml-language-server:") => rest,
+        _ => text,
+    }
 }
 
 /// A model, cluster or stack as a plan names it: without `.yaml` where it is a plain name.

@@ -5,6 +5,8 @@ use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
 use clap::Args;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -109,6 +111,33 @@ pub struct PinArgs {
 }
 
 impl PinArgs {
+    /// Reads `tp=4,pp=2`: names of the flags, or what they stand for in short.
+    ///
+    /// # Errors
+    /// Names and values that are none.
+    pub fn of_choices(text: &str) -> Result<PinArgs, String> {
+        let mut pins = PinArgs::default();
+        for part in text.split(',').map(str::trim) {
+            let Some((name, value)) = part.split_once('=') else {
+                return Err(format!("`{part}` is no choice: write `tp=4,pp=2`"));
+            };
+            let counts = || value.parse::<Counts>().map(Some);
+            match name.trim() {
+                "tp" => pins.tp = counts()?,
+                "pp" => pins.pp = counts()?,
+                "dp" => pins.dp = counts()?,
+                "micro-batch" | "b" => pins.micro_batch = counts()?,
+                "virtual-stages" | "v" => pins.virtual_stages = counts()?,
+                "schedule" => pins.schedule = vec![word(value)?],
+                "recompute" => pins.recompute = vec![word(value)?],
+                "optimizer-sharding" => pins.optimizer_sharding = vec![word(value)?],
+                "sequence-parallel" | "sp" => pins.sequence_parallel = Some(word_flag(value)?),
+                other => return Err(unknown_choice(other)),
+            }
+        }
+        Ok(pins)
+    }
+
     /// The pins of a job with so many devices, sequences in a batch, and layers.
     pub fn pins(&self, devices: u64, global_batch: u64, layers: u64) -> Pins {
         let up_to = |counts: &Option<Counts>, most: u64| {
@@ -135,6 +164,39 @@ impl PinArgs {
     }
 }
 
+/// Names of choices, as flags write them.
+const CHOICES: [&str; 9] = [
+    "tp",
+    "pp",
+    "dp",
+    "micro-batch",
+    "virtual-stages",
+    "schedule",
+    "recompute",
+    "sequence-parallel",
+    "optimizer-sharding",
+];
+
+fn unknown_choice(name: &str) -> String {
+    let known = CHOICES.join("`, `");
+    match crate::spec::nearest(name, CHOICES) {
+        Some(meant) => format!("`{name}` is no choice: did you mean `{meant}`?"),
+        None => format!("`{name}` is no choice: there are `{known}`"),
+    }
+}
+
+/// A word of an enumeration, as files write it.
+fn word<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.trim().to_owned())).map_err(|_| {
+        let words = super::args::words::<T>().join("`, `");
+        format!("`{text}` is none of `{words}`")
+    })
+}
+
+fn word_flag(text: &str) -> Result<bool, String> {
+    text.trim().parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +212,26 @@ mod tests {
         assert_eq!("4,8".parse::<Counts>().unwrap().only(), None);
         for wrong in ["", "0", "4..1", "a", "1,", "-1", "1..", "..4", "1.5"] {
             assert!(wrong.parse::<Counts>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn choices_are_read() {
+        let pins =
+            PinArgs::of_choices("tp=4,pp=2..4,schedule=gpipe,sp=false,recompute=full").unwrap();
+        assert_eq!(pins.tp.unwrap().only(), Some(4));
+        assert!(pins.pp.unwrap().allows(3));
+        assert_eq!(pins.schedule, [ScheduleKind::Gpipe]);
+        assert_eq!(pins.sequence_parallel, Some(false));
+        for (wrong, said) in [
+            ("tp", "is no choice"),
+            ("tq=4", "did you mean `tp`?"),
+            ("tp=0", "at least 1"),
+            ("schedule=2f2b", "none of `gpipe`"),
+            ("sp=maybe", "neither"),
+            ("", "is no choice"),
+        ] {
+            assert!(PinArgs::of_choices(wrong).unwrap_err().contains(said), "{wrong}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //!    operators that dominate the output and post-dominate the input (both say the same). A
 //!    *segment* is what lies after one cut up to and with the next.
 //! 2. Segments are typed by [`super::structure`]: equal but for the names.
-//! 3. A segment is *residual* if its exit reads its entry directly. Layers begin with residual
+//! 3. A segment is *residual* if its exit reads its entry, directly or through sums. Layers begin with residual
 //!    segments; the shortest repeating unit of types from there is a layer (a pre-norm layer is
 //!    two segments, the attention and the feed-forward half; a post-norm layer is four, its norms
 //!    being cuts). Different units one after the other give several runs. Residual segments
@@ -13,8 +13,9 @@
 //! 4. What precedes the first layer is the embedding, what follows the last one is the head.
 
 use super::error::GraphError;
-use super::op::{Block, BlockKind, Edge, Graph, Op};
+use super::op::{Block, BlockKind, Edge, Graph, Op, OpKind};
 use super::structure;
+use petgraph::Direction;
 use petgraph::algo::dominators;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::cmp::Reverse;
@@ -71,7 +72,7 @@ pub(super) struct Segment {
     pub(super) entry: Option<NodeIndex>,
     /// The operators in topological order; the last one is the cut that ends the segment.
     pub(super) ops: Vec<NodeIndex>,
-    /// Whether its exit reads its entry directly.
+    /// Whether its exit reads its entry, directly or through sums.
     pub(super) residual: bool,
 }
 
@@ -144,8 +145,7 @@ fn segments(dag: &DiGraph<Op, Edge>, order: &[NodeIndex]) -> Vec<Segment> {
     for &node in order {
         ops.push(node);
         if is_cut[node.index()] {
-            let residual =
-                ops.len() > 1 && entry.is_some_and(|entry| dag.contains_edge(entry, node));
+            let residual = ops.len() > 1 && entry.is_some_and(|entry| adds(dag, node, entry));
             segments.push(Segment { entry, ops: std::mem::take(&mut ops), residual });
             entry = Some(node);
         }
@@ -154,6 +154,22 @@ fn segments(dag: &DiGraph<Op, Edge>, order: &[NodeIndex]) -> Vec<Segment> {
         segments.push(Segment { entry, ops, residual: false });
     }
     segments
+}
+
+/// Whether `exit` reads `entry`, or the sum of it and a branch, or the sum of that and a further one.
+fn adds(dag: &DiGraph<Op, Edge>, exit: NodeIndex, entry: NodeIndex) -> bool {
+    let mut sum = exit;
+    loop {
+        if dag.contains_edge(entry, sum) {
+            return true;
+        }
+        let mut inputs = dag.neighbors_directed(sum, Direction::Incoming);
+        let Some(next) = inputs.find(|node| matches!(dag[*node].kind, OpKind::DropoutAdd { .. }))
+        else {
+            return false;
+        };
+        sum = next;
+    }
 }
 
 /// A stretch of segments: `repeats` units of `period` segments.

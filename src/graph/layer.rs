@@ -1,41 +1,46 @@
-//! One transformer layer, pre-norm or post-norm.
+//! One transformer layer: pre-norm, post-norm, or with its branches beside each other.
 
 use super::build::Builder;
 use super::op::{OpKind, Weight};
-use crate::spec::{NormPlacement, Position};
+use crate::spec::{NormPlacement, ParallelBranches, Position};
 use petgraph::graph::NodeIndex;
 
 /// Adds a layer that reads the residual stream; returns the stream after it.
 ///
 /// Pre-norm (Radford et al. 2019): x + Attention(Norm(x)), then x + MLP(Norm(x)).
 /// Post-norm (Vaswani et al. 2017): Norm(x + Attention(x)), then Norm(x + MLP(x)).
+/// Parallel (Wang and Komatsuzaki 2021): x + Attention(Norm(x)) + MLP(Norm(x)), with one norm or
+/// two. The sums are taken one after the other, as in the other kinds.
 pub(super) fn add(builder: &mut Builder<'_>, stream: NodeIndex) -> NodeIndex {
-    let stream = half(builder, stream, ["attention.norm", "attention.add"], attention);
-    half(builder, stream, ["mlp.norm", "mlp.add"], feed_forward)
+    let placement = builder.model.norm_position();
+    let pre = placement == NormPlacement::Pre;
+    let normed = pre.then(|| builder.add_stream("attention.norm", builder.norm(), stream));
+    let branch = attention(builder, normed.unwrap_or(stream));
+    let mut sum = residual(builder, "attention.add", branch, stream);
+    if !pre {
+        sum = builder.add_stream("attention.norm", builder.norm(), sum);
+    }
+    let input = match (builder.model.parallel_branches, normed) {
+        (Some(ParallelBranches::OneNorm), Some(normed)) => normed,
+        (Some(_), _) if pre => builder.add_stream("mlp.norm", builder.norm(), stream),
+        _ if pre => builder.add_stream("mlp.norm", builder.norm(), sum),
+        _ => sum,
+    };
+    let branch = feed_forward(builder, input);
+    let sum = residual(builder, "mlp.add", branch, sum);
+    if pre { sum } else { builder.add_stream("mlp.norm", builder.norm(), sum) }
 }
 
-/// One branch with its norm and its residual sum.
-fn half(
+/// The sum of a branch and the residual stream.
+fn residual(
     builder: &mut Builder<'_>,
+    name: &str,
+    branch: NodeIndex,
     stream: NodeIndex,
-    [norm_name, add_name]: [&str; 2],
-    branch: fn(&mut Builder<'_>, NodeIndex) -> NodeIndex,
 ) -> NodeIndex {
-    let norm = builder.norm();
-    let placement = builder.model.norm_position();
-    let input = match placement {
-        NormPlacement::Pre => builder.add_stream(norm_name, norm.clone(), stream),
-        NormPlacement::Post => stream,
-    };
-    let output = branch(builder, input);
     let dropout = builder.model.dropout().1 > 0.0;
     let (rows, hidden) = (builder.sequence, builder.hidden);
-    let sum =
-        builder.add(add_name, OpKind::DropoutAdd { dropout }, rows, hidden, &[output, stream]);
-    match placement {
-        NormPlacement::Pre => sum,
-        NormPlacement::Post => builder.add_stream(norm_name, norm, sum),
-    }
+    builder.add(name, OpKind::DropoutAdd { dropout }, rows, hidden, &[branch, stream])
 }
 
 /// Fused query-key-value projection, rotation where there is one, attention, output projection.

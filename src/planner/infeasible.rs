@@ -52,7 +52,7 @@ pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibil
 }
 
 /// The candidate whose fullest stage needs the least, with layers spread evenly.
-fn closest(job: &Job, space: &Space) -> Option<Closest> {
+pub fn closest(job: &Job, space: &Space) -> Option<Closest> {
     let mut least: Option<Closest> = None;
     for ways in space.ways() {
         let mut candidates = space.candidates(ways);

@@ -27,7 +27,7 @@ pub use csv::csv;
 pub use input::{Origin, ReportInput, ScalingPoint};
 pub use text::{TextOptions, text};
 pub use trace::trace;
-pub use write::{WriteError, write};
+pub use write::{WriteError, add, write};
 
 use thiserror::Error;
 

@@ -27,6 +27,18 @@ pub struct WriteError {
 /// # Errors
 /// The first file or folder that could not be written, with the reason.
 pub fn write(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
+    put(dir, files, &OPTIONAL_FILES)
+}
+
+/// Writes `files` into the folder `dir` as [`write`] does, and removes nothing.
+///
+/// # Errors
+/// The first file or folder that could not be written, with the reason.
+pub fn add(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
+    put(dir, files, &[])
+}
+
+fn put(dir: &Path, files: &[ReportFile], optional: &[&str]) -> Result<(), WriteError> {
     for file in files {
         let plain = Path::new(&file.name).file_name().is_some_and(|name| name == &*file.name);
         if !plain {
@@ -35,7 +47,7 @@ pub fn write(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
         }
     }
     let mut undo = Undo::default();
-    match write_all(dir, files, &mut undo) {
+    match write_all(dir, files, optional, &mut undo) {
         Ok(()) => {
             undo.forget();
             Ok(())
@@ -47,7 +59,12 @@ pub fn write(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
     }
 }
 
-fn write_all(dir: &Path, files: &[ReportFile], undo: &mut Undo) -> Result<(), WriteError> {
+fn write_all(
+    dir: &Path,
+    files: &[ReportFile],
+    optional: &[&str],
+    undo: &mut Undo,
+) -> Result<(), WriteError> {
     create_folders(dir, undo)?;
     let mut staged = Vec::with_capacity(files.len());
     for file in files {
@@ -60,7 +77,7 @@ fn write_all(dir: &Path, files: &[ReportFile], undo: &mut Undo) -> Result<(), Wr
         staged.push((temporary, dir.join(&file.name)));
     }
     let earlier = dir.join("report.html").is_file();
-    let stale = OPTIONAL_FILES.iter().filter(|name| files.iter().all(|file| file.name != **name));
+    let stale = optional.iter().filter(|name| files.iter().all(|file| file.name != **name));
     for name in stale.filter(|_| earlier) {
         set_aside(dir, name, undo)?;
     }

@@ -132,15 +132,26 @@ fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecErro
 }
 
 /// Reads a file: at most 1 MB of UTF-8.
-fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
+///
+/// # Errors
+/// A file that can not be read, is larger, or is not UTF-8.
+pub fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
+    read_at_most(path, shown, MAX_FILE)
+}
+
+/// Reads a file of at most `most` bytes of UTF-8.
+///
+/// # Errors
+/// A file that can not be read, is larger, or is not UTF-8.
+pub fn read_at_most(path: &Path, shown: String, most: u64) -> Result<Source, SpecError> {
     let unreadable = |error: std::io::Error| {
         let message = format!("the file can not be read: {error}");
         SpecError::from(Diagnostic::unplaced("spec::unreadable", message, Some(&shown), None))
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    decode(bytes, shown)
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    decode_at_most(bytes, shown, most)
 }
 
 /// The text of a file's bytes.
@@ -148,9 +159,13 @@ fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
 /// # Errors
 /// More than 1 MB, or bytes that are not UTF-8 (with line and column of the first).
 pub fn decode(bytes: Vec<u8>, name: String) -> Result<Source, SpecError> {
-    if bytes.len() as u64 > MAX_FILE {
+    decode_at_most(bytes, name, MAX_FILE)
+}
+
+fn decode_at_most(bytes: Vec<u8>, name: String, most: u64) -> Result<Source, SpecError> {
+    if bytes.len() as u64 > most {
         let help = Some("no file needs so much; is it the right one?".into());
-        let message = "the file is larger than 1 MB";
+        let message = format!("the file is larger than {} MB", most / 1_000_000);
         return Err(Diagnostic::unplaced("spec::size", message, Some(&name), help).into());
     }
     match String::from_utf8(bytes) {

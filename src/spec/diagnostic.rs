@@ -57,9 +57,9 @@ pub struct Diagnostic {
 }
 
 /// A span of the source and what is said at it.
-pub(super) struct Mark<'a> {
-    pub(super) span: Range<usize>,
-    pub(super) label: &'a str,
+pub(crate) struct Mark<'a> {
+    pub(crate) span: Range<usize>,
+    pub(crate) label: &'a str,
 }
 
 /// Longest stretch of text that a snippet is cut from.
@@ -87,7 +87,7 @@ impl Diagnostic {
     }
 
     /// A diagnostic at `at` in `source`, with a second mark where it helps.
-    pub(super) fn placed(
+    pub(crate) fn placed(
         code: &'static str,
         message: impl Into<String>,
         source: &Source,

@@ -21,10 +21,12 @@ pub use device::{
     CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow, MeasuredTable,
 };
 pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
+pub(crate) use diagnostic::{Mark, quoted};
 pub use load::{Document, load, load_cluster, load_device, load_model, load_stack, parse, placed};
 pub use model::{
-    Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer, Position,
-    Precision, TrainingSpec,
+    Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer,
+    ParallelBranches, Position, Precision, TrainingSpec,
 };
+pub(crate) use nearest::nearest;
 pub use stack::{ScheduleKind, StackSpec, TensorOverlap};
 pub use validate::job_findings;

@@ -42,6 +42,10 @@ pub struct ModelSpec {
     /// Where the norms stand; by family where left out (`post` for BERT and GPT-1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm_placement: Option<NormPlacement>,
+    /// Attention and feed-forward network beside each other, both reading the layer's input (Wang
+    /// and Komatsuzaki 2021); one after the other where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_branches: Option<ParallelBranches>,
     /// A norm after the embeddings; by family where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding_norm: Option<bool>,
@@ -117,6 +121,16 @@ pub enum NormPlacement {
     Pre,
     /// After each residual sum.
     Post,
+}
+
+/// How many norms a layer has whose attention and feed-forward network stand beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParallelBranches {
+    /// Both read the same norm (GPT-J, Falcon 7B).
+    OneNorm,
+    /// Each has its own (GPT-NeoX, Falcon 40B).
+    TwoNorms,
 }
 
 /// Activation of the feed-forward network. The gated kinds have a second input projection.

@@ -119,6 +119,7 @@ pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
         type_vocab_size: None,
         norm: None,
         norm_placement: megatron_bert.then_some(NormPlacement::Pre),
+        parallel_branches: None,
         embedding_norm: match () {
             () if megatron_bert => Some(false),
             // "StableEmbedding" (Scao et al. 2022, section 3.1).

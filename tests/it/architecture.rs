@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top. A module may import itself and those before it.
-const LAYERS: [&str; 14] = [
-    "units", "spec", "graph", "sharding", "cost", "plan", "lower", "sim", "solver", "planner",
-    "executor", "validate", "report", "cli",
+const LAYERS: [&str; 17] = [
+    "units", "spec", "import", "graph", "sharding", "cost", "plan", "export", "lower", "sim",
+    "solver", "planner", "explain", "executor", "validate", "report", "cli",
 ];
 
 /// What `check` may import: it shares no code with what it judges.

@@ -164,6 +164,29 @@ fn completions_and_the_manual_name_every_command() {
     lmplan(folder.path()).arg("man").assert().success().stdout(
         predicate::str::contains("LMPLAN LIST").and(predicate::str::contains("Exit codes")),
     );
+    let output = lmplan(folder.path()).arg("man").output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    for command in [
+        "SEARCH",
+        "SIMULATE",
+        "CHECK",
+        "EXPLAIN",
+        "DIFF",
+        "IMPORT",
+        "IMPORT HF",
+        "EXPORT",
+        "GRAPH",
+        "LIST",
+        "SCHEMA",
+        "COMPLETIONS",
+        "MAN",
+        "VALIDATE",
+        "VERIFY",
+        "CALIBRATE",
+    ] {
+        assert!(page.contains(&format!(".SH \"LMPLAN {command}\"")), "{command}");
+    }
+    assert!(!page.contains("LMPLAN RANK"));
 }
 
 #[test]

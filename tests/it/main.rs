@@ -3,8 +3,12 @@
 mod architecture;
 mod catalogue;
 mod command_line;
+mod import;
 mod invalid_files;
 mod mutations;
+mod plans;
 mod quantities;
+mod schemas;
 mod tidy;
+mod transcripts;
 mod valid_files;

@@ -13,12 +13,20 @@ pub fn run(out: &mut dyn Write) -> Result<(), Failure> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(out)?;
-    for subcommand in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    pages(&command, "LMPLAN", out)
+}
+
+/// The commands of a command, each with its own.
+fn pages(command: &clap::Command, name: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
+    for subcommand in command.get_subcommands().filter(shown) {
+        let name = format!("{name} {}", subcommand.get_name().to_uppercase());
         let man = clap_mangen::Man::new(subcommand.clone());
-        writeln!(out, ".SH \"LMPLAN {}\"", subcommand.get_name().to_uppercase())?;
+        writeln!(out, ".SH \"{name}\"")?;
         man.render_synopsis_section(out)?;
         man.render_description_section(out)?;
         man.render_options_section(out)?;
+        pages(subcommand, &name, out)?;
     }
     Ok(())
 }

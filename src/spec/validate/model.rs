@@ -4,7 +4,7 @@ use super::{Findings, short};
 use crate::spec::catalog::Kind;
 use crate::spec::diagnostic::Finding;
 use crate::spec::load::Document;
-use crate::spec::{Family, ModelSpec, Objective, Position};
+use crate::spec::{Family, ModelSpec, NormPlacement, Objective, Position};
 
 /// Most parameters that are planned for; a thousand times the largest model trained.
 const MAX_PARAMETERS: f64 = 1e15;
@@ -24,6 +24,7 @@ impl Document for ModelSpec {
         dropout(self, &mut found);
         objective(self, &mut found);
         experts(self, &mut found);
+        branches(self, &mut found);
         magnitude(self, &mut found);
         found.into_vec()
     }
@@ -179,6 +180,14 @@ fn experts(model: &ModelSpec, found: &mut Findings) {
             moe.num_dense_layers, model.num_layers
         );
         found.add(Finding::new(CODE, "moe/num_dense_layers", message));
+    }
+}
+
+fn branches(model: &ModelSpec, found: &mut Findings) {
+    if model.parallel_branches.is_some() && model.norm_position() == NormPlacement::Post {
+        let message = "branches beside each other read the norm of the layer's input, but this model's norms stand after the branches";
+        let help = "leave `parallel_branches` out, or write `norm_placement: pre`";
+        found.add(Finding::new("model::branches", "parallel_branches", message).help(help));
     }
 }
 

@@ -1,0 +1,154 @@
+//! `diff A B`: what differs between two plans or two reports.
+
+use crate::cli::Failure;
+use crate::cli::args::Format;
+use crate::cli::plan_args::PlanArgs;
+use crate::cli::table::{Row, Table};
+use crate::explain::{Difference, Side, differences, sentences};
+use crate::planner::SearchOutcome;
+use crate::planner::predict::predict;
+use crate::spec::{Cluster, catalog};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// A plan (YAML), a `search.json` or `prediction.json`, or the folder of a report
+    pub a: PathBuf,
+    /// Another one
+    pub b: PathBuf,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Compares.
+///
+/// # Errors
+/// Files that are neither plans nor results, output that can not be written.
+pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let (a, b) = (read(&args.a)?, read(&args.b)?);
+    let found = differences(&a, &b);
+    let said = sentences(&a, &b, &found);
+    match args.format {
+        Format::Json => writeln!(out, "{:#}", document(&a, &b, &said, &found))?,
+        Format::Csv => table(&found).write(Format::Csv, out)?,
+        format => {
+            let (title, bullet) =
+                if format == Format::Markdown { ("# ", "- ") } else { ("", "  ") };
+            writeln!(out, "{title}{} -> {}\n", a.name, b.name)?;
+            for sentence in &said {
+                writeln!(out, "{bullet}{sentence}.")?;
+            }
+            if !found.is_empty() {
+                writeln!(out)?;
+                table(&found).write(format, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A plan with its prediction: as a report holds them, else predicted now.
+fn read(given: &Path) -> Result<Side, Failure> {
+    let within = |name: &str| Some(given.join(name)).filter(|path| path.is_file());
+    let path = if given.is_dir() {
+        let found = within("search.json").or_else(|| within("prediction.json"));
+        found.unwrap_or_else(|| given.join("plan.yaml"))
+    } else {
+        given.to_owned()
+    };
+    let name = given.display().to_string();
+    let (plan, prediction) = if path.extension().is_some_and(|extension| extension == "json") {
+        results(&path)?
+    } else {
+        let (model, cluster, stack) = (None, None, None);
+        let (sequence_length, precision) = (None, None);
+        let plan = PlanArgs { plan: path, model, cluster, stack, sequence_length, precision };
+        let loaded = plan.load()?;
+        let predicted = predict(&loaded.job, &loaded.choice)
+            .ok_or_else(|| Failure::BadInput(format!("`{name}`: its schedule can not be run")))?;
+        (loaded.plan, predicted.prediction)
+    };
+    let cluster = Cluster::load(&plan.cluster, Path::new(".")).ok();
+    let price_per_device_hour = cluster.and_then(|(cluster, _)| {
+        let own = cluster.groups.first().and_then(|group| group.device.price_per_hour);
+        cluster.spec.price_per_device_hour.or(own)
+    });
+    Ok(Side { name, plan, prediction, price_per_device_hour })
+}
+
+/// The plan and prediction of a `search.json` or `prediction.json`.
+fn results(path: &Path) -> Result<(crate::plan::Plan, crate::sim::Prediction), Failure> {
+    let source = catalog::read_at_most(path, path.display().to_string(), MAX_RESULTS)?;
+    let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", path.display()));
+    let outcome: SearchOutcome = serde_json::from_str(&source.text).map_err(|error| {
+        bad(format!("neither a `search.json` nor a `prediction.json`: {error}"))
+    })?;
+    let known = ["lmplan.search/1", "lmplan.simulate/1"];
+    if !known.contains(&outcome.schema.as_str()) {
+        let found = outcome.schema;
+        return Err(bad(format!("its schema is `{found}`, not `{}`", known.join("` or `"))));
+    }
+    Ok((outcome.plan, outcome.prediction))
+}
+
+/// Largest file of results that is read: frontiers are long.
+const MAX_RESULTS: u64 = 64_000_000;
+
+fn table(found: &[Difference]) -> Table {
+    let row = |difference: &Difference| {
+        let change = difference.change();
+        let cells = vec![
+            difference.section.clone(),
+            difference.what.to_owned(),
+            shortened(&difference.a.text()),
+            shortened(&difference.b.text()),
+            change.map_or(String::new(), |change| format!("{:+.2} %", 100.0 * change)),
+        ];
+        Row { cells, fields: fields(difference) }
+    };
+    Table {
+        schema: "lmplan.diff/1",
+        key: "differences",
+        titles: vec!["part", "what", "first", "second", "change"],
+        rows: found.iter().map(row).collect(),
+    }
+}
+
+/// At most 40 characters; JSON and CSV hold the whole.
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= 40 {
+        return text.to_owned();
+    }
+    text.chars().take(39).chain(['…']).collect()
+}
+
+fn fields(difference: &Difference) -> Map<String, Value> {
+    let value = json!({
+        "section": difference.section,
+        "what": difference.what,
+        "a": difference.a.value(),
+        "b": difference.b.value(),
+        "unit": difference.unit(),
+        "change": difference.change(),
+    });
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn document(a: &Side, b: &Side, said: &[String], found: &[Difference]) -> Value {
+    json!({
+        "schema": "lmplan.diff/1",
+        "a": a.name,
+        "b": b.name,
+        "same": found.is_empty(),
+        "sentences": said,
+        "differences": found.iter().map(fields).map(Value::Object).collect::<Vec<Value>>(),
+    })
+}

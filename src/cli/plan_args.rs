@@ -1,0 +1,105 @@
+//! A plan with what it names: what commands about one plan share.
+
+use super::Failure;
+use super::args::named;
+use crate::plan::Plan;
+use crate::planner::choice::Choice;
+use crate::planner::job::Job;
+use crate::spec::{self, Cluster, Precision, SpecError, job_findings};
+use clap::Args;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A plan, and what overrides the model, cluster and stack that it names.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Path of the plan, or of the folder of its report
+    pub plan: PathBuf,
+    /// Model [default: the one that the plan names]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Cluster [default: the one that the plan names]
+    #[arg(long, value_name = "CLUSTER")]
+    pub cluster: Option<String>,
+    /// Software stack [default: the one that the plan names]
+    #[arg(long, value_name = "STACK")]
+    pub stack: Option<String>,
+    /// Tokens of one sequence [default: as the plan was searched for, else the model's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sequence_length: Option<u64>,
+    /// Numeric recipe [default: as the plan was searched for, else the model's]
+    #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
+    pub precision: Option<Precision>,
+}
+
+/// A plan that suits its job.
+#[derive(Debug)]
+pub struct PlannedJob {
+    /// Model, cluster and stack put together.
+    pub job: Job,
+    /// The plan, with everything decided.
+    pub choice: Choice,
+    /// Its file, with everything written out.
+    pub plan: Plan,
+}
+
+impl PlanArgs {
+    /// Reads the plan and what it names.
+    ///
+    /// # Errors
+    /// Files that are wrong, and a plan that does not suit its job.
+    pub fn load(&self) -> Result<PlannedJob, Failure> {
+        let folder = Path::new(".");
+        let path = if self.plan.is_dir() { self.plan.join("plan.yaml") } else { self.plan.clone() };
+        let (plan, _) = spec::load::<Plan>(&path.display().to_string(), folder)?;
+        let name = |given: &Option<String>, own: &str| {
+            given.as_deref().map_or_else(|| own.to_owned(), super::output::plan_name)
+        };
+        let names = [
+            name(&self.model, &plan.model),
+            name(&self.cluster, &plan.cluster),
+            name(&self.stack, &plan.stack),
+        ];
+        let (mut model, _) = spec::load_model(&names[0], folder)?;
+        model.training.global_batch_size = plan.batch.global;
+        let searched = searched_for(&path);
+        if let Some(tokens) = self.sequence_length.or(searched.sequence_length) {
+            model.sequence_length = tokens;
+        }
+        if let Some(precision) = self.precision.or(searched.precision) {
+            model.training.precision = precision;
+        }
+        let (cluster, _) = Cluster::load(&names[1], folder)?;
+        let (stack, _) = spec::load_stack(&names[2], folder)?;
+        let mut findings = spec::Document::findings(&model);
+        findings.extend(job_findings(&model, &cluster));
+        if !findings.is_empty() {
+            let what = format!("`{}` with model `{}`", path.display(), model.name);
+            return Err(Failure::Spec(SpecError::unplaced(findings, &what)));
+        }
+        let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", path.display()));
+        let job = Job::new(model, cluster, stack).map_err(|error| bad(error.to_string()))?;
+        let choice = Choice::of_plan(&job, &plan).map_err(|error| bad(error.to_string()))?;
+        let plan = choice.plan(&job, names.each_ref().map(String::as_str));
+        Ok(PlannedJob { job, choice, plan })
+    }
+}
+
+/// What the search that found a plan changed in its model.
+#[derive(Default)]
+struct Searched {
+    sequence_length: Option<u64>,
+    precision: Option<Precision>,
+}
+
+/// As the certificate beside the plan says, where there is one.
+fn searched_for(plan: &Path) -> Searched {
+    let bytes = std::fs::read(plan.with_file_name("certificate.json"));
+    let parsed = bytes.ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let Some(certificate) = parsed else { return Searched::default() };
+    let space = &certificate["space"];
+    Searched {
+        sequence_length: space["sequence_length"].as_u64(),
+        precision: serde_json::from_value(space["precision"].clone()).ok(),
+    }
+}
