@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top. A module may import itself and those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "units", "spec", "graph", "sharding", "cost", "plan", "lower", "sim", "solver", "planner",
-    "executor", "validate", "report", "cli",
+    "capacity", "executor", "validate", "report", "cli",
 ];
 
 /// What `check` may import: it shares no code with what it judges.
