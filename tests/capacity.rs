@@ -52,6 +52,7 @@ fn the_review_is_whole_and_the_same_on_any_number_of_threads() {
         [
             "capacity.csv",
             "capacity.json",
+            "cluster.yaml",
             "cost-time.svg",
             "goodput.svg",
             "out",
@@ -63,6 +64,21 @@ fn the_review_is_whole_and_the_same_on_any_number_of_threads() {
         ]
     );
     check_files(&folder.path().join("1"));
+    let assert = Command::new(assert_cmd::cargo::cargo_bin("lmplan"))
+        .current_dir(folder.path().join("1"))
+        .args(["simulate", "--model", "bert-large", "--cluster", "cluster.yaml"])
+        .args(["--plan", "plan.yaml", "--no-report", "--format", "json"])
+        .assert()
+        .success();
+    let simulated: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    let json: Value =
+        serde_json::from_str(&read(&folder.path().join("1"), "capacity.json")).unwrap();
+    let expected = &json["answers"]["recommended"]["expected"];
+    let clusters = json["clusters"].as_array().unwrap();
+    let cluster = clusters.iter().find(|c| c["name"] == expected["cluster"]).unwrap();
+    let cells = cluster["cells"].as_array().unwrap();
+    let cell = cells.iter().find(|cell| cell["devices"] == expected["devices"]).unwrap();
+    assert_eq!(simulated["prediction"], cell["prediction"]);
 }
 
 /// Content of the files, and that they say the same.
@@ -178,7 +194,7 @@ fn what_is_wrong_is_said() {
         (&["--devices", "20"][..], 2, "no whole number of nodes"),
         (&["--devices", "32..16"], 2, "smaller end first"),
         (&["--objective", "devices"], 2, "needs `--deadline`"),
-        (&["--cluster", "a100x8"], 2, "given twice"),
+        (&["--cluster", "a100x32"], 2, "given twice"),
         (&["--price", "b200=3"], 2, "names none of the clusters"),
         (&["--budget", "5 EUR"], 2, "US dollars"),
         (&["--cluster", "a101x8"], 3, "did you mean"),

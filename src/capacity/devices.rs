@@ -69,8 +69,8 @@ pub fn resize(
 pub enum DeviceCounts {
     /// As listed, in ascending order.
     List(Vec<u64>),
-    /// Powers of two and their multiples by 1.25, 1.5 and 1.75 between both ends, which belong to
-    /// it, as far as they are whole nodes.
+    /// Powers of two and half as much again, between both ends, which belong to it, as far as they
+    /// are whole nodes.
     Range(u64, u64),
 }
 
@@ -84,9 +84,7 @@ impl DeviceCounts {
         let mut counts = vec![low, high];
         let mut power = 1_u64;
         while power <= high {
-            let multiples = [5, 6, 7].map(|k| power * k);
-            counts.extend(multiples.iter().filter(|n| n.is_multiple_of(4)).map(|n| n / 4));
-            counts.push(power);
+            counts.extend([power, power / 2 * 3]);
             power *= 2;
         }
         let whole = |count: &u64| *count < per_node || count.is_multiple_of(per_node);

@@ -4,6 +4,7 @@ use super::answer::{Answers, Limits, Objective, Place};
 use super::cell::{Cell, CellOutcome, Terms};
 use super::grid::{Grid, Stop};
 use super::sensitivity::{Lever, levers};
+use crate::spec::ClusterSpec;
 use crate::units::{Seconds, UsDollars};
 
 /// What a report says of a cluster.
@@ -62,6 +63,8 @@ pub struct Review {
     pub flips: Vec<Flip>,
     /// Sensitivity of the recommended cell; empty where none is recommended or it was stopped.
     pub levers: Vec<Lever>,
+    /// The cluster of the recommended cell, as its file would be.
+    pub cluster: Option<ClusterSpec>,
     /// Whether all cells were searched to their end.
     pub complete: bool,
 }
@@ -110,6 +113,7 @@ impl Review {
             answers,
             flips,
             levers,
+            cluster: recommended.map(|place| cluster_of(grid, place)),
             complete,
         }
     }
@@ -156,6 +160,15 @@ impl Review {
         let best = (0..cluster.devices.len()).filter_map(per_device).fold(0.0, f64::max);
         (best > 0.0).then(|| Some(per_device(s)? / best)).flatten()
     }
+}
+
+/// The cluster of a cell.
+fn cluster_of(grid: &Grid, (c, s): Place) -> ClusterSpec {
+    let cluster = &grid.clusters[c];
+    let size = &cluster.sizes[s];
+    let name = cluster.sized(size.devices);
+    let name = name.rsplit('/').next().unwrap_or(&name).to_owned();
+    ClusterSpec { name, nodes: size.nodes.clone(), ..cluster.job.cluster.clone() }
 }
 
 fn flips(

@@ -176,10 +176,10 @@ fn sizes_are_whole_nodes() {
 #[test]
 fn device_counts_are_read() {
     let counts = |text: &str| text.parse::<DeviceCounts>().map(|counts| counts.of(8));
-    assert_eq!(counts("64..256"), Ok(vec![64, 80, 96, 112, 128, 160, 192, 224, 256]));
-    assert_eq!(counts("1..16"), Ok(vec![1, 2, 3, 4, 5, 6, 7, 8, 16]));
+    assert_eq!(counts("64..256"), Ok(vec![64, 96, 128, 192, 256]));
+    assert_eq!(counts("1..16"), Ok(vec![1, 2, 3, 4, 6, 8, 16]));
     assert_eq!(counts("96,64,96"), Ok(vec![64, 96]));
-    assert_eq!(counts("64..4096").map(|counts| counts.len()), Ok(25));
+    assert_eq!(counts("64..4096").map(|counts| counts.len()), Ok(13));
     for wrong in ["", "0", "a", "64..", "..64", "128..64", "99999999999", "-1", "1,,2", "é..é"] {
         assert!(wrong.parse::<DeviceCounts>().is_err(), "{wrong}");
     }

@@ -36,7 +36,7 @@ pub struct CapacityArgs {
     /// Most money for the run, such as `5M`
     #[arg(long, value_name = "USD", value_parser = parse_money)]
     pub budget: Option<UsDollars>,
-    /// Numbers of devices: `64..4096` (powers of two and 1.25, 1.5, 1.75 times them) or `64,96,128`
+    /// Numbers of devices: `64..4096` (powers of two and half as much again) or `64,80,96`
     /// [default: an eighth to eight times the first cluster]
     #[arg(long, value_name = "COUNTS")]
     pub devices: Option<DeviceCounts>,

@@ -37,7 +37,8 @@ pub fn json(input: &CapacityInput<'_>) -> Result<Vec<u8>, RenderError> {
     Ok(json::document(input)?)
 }
 
-/// All files of a review: the page, Markdown, JSON, CSV, the recommended plan, the charts.
+/// All files of a review: the page, Markdown, JSON, CSV, the recommended plan and its cluster, the
+/// charts.
 ///
 /// # Errors
 /// A value that YAML, JSON or the page can not show.
@@ -51,6 +52,9 @@ pub fn render(input: &CapacityInput<'_>) -> Result<Vec<ReportFile>, RenderError>
     ];
     if let Some((_, cell)) = input.review.recommended() {
         files.push(file("plan.yaml", serde_yaml::to_string(&cell.plan)?.into_bytes()));
+    }
+    if let Some(cluster) = &input.review.cluster {
+        files.push(file("cluster.yaml", serde_yaml::to_string(cluster)?.into_bytes()));
     }
     for chart in &charts {
         let name = format!("{}.svg", chart.name);

@@ -108,7 +108,7 @@ impl Plot {
             }
         }
         self.chosen(canvas, review);
-        self.labels(canvas, review);
+        self.labels(canvas, review, front);
     }
 
     fn legend(&self, canvas: &mut Canvas<'_>, review: &Review) {
@@ -168,6 +168,18 @@ impl Plot {
         lines
     }
 
+    /// The upright parts of the front.
+    fn risers(&self, front: &[Point]) -> Vec<(Point, Point)> {
+        let mut above = self.area.top;
+        let mut risers = Vec::new();
+        for point in front {
+            let (x, y) = self.at(*point);
+            risers.push(((x - 1.0, above.min(y)), (x + 1.0, above.max(y))));
+            above = y;
+        }
+        risers
+    }
+
     fn front(&self, canvas: &mut Canvas<'_>, front: &[Point]) {
         let mut steps: Vec<Point> = Vec::with_capacity(2 * front.len() + 1);
         for point in front {
@@ -198,7 +210,7 @@ impl Plot {
 
     /// Devices of the cells: the recommended one, then powers of two, then others, where there is
     /// room.
-    fn labels(&self, canvas: &mut Canvas<'_>, review: &Review) {
+    fn labels(&self, canvas: &mut Canvas<'_>, review: &Review, front: &[Point]) {
         let recommended = review.recommended().map(|(place, _)| place);
         let mut points: Vec<(u8, u64, Point)> = Vec::new();
         for (place, cell) in review.cells() {
@@ -216,6 +228,7 @@ impl Plot {
         let mut taken: Vec<(Point, Point)> =
             points.iter().map(|(rank, _, at)| around(*at, reach(*rank), reach(*rank))).collect();
         taken.extend(self.lines(review));
+        taken.extend(self.risers(front));
         for (_, devices, (x, y)) in &points {
             let label = number::count(*devices);
             let half = text_width(&label, SMALL) / 2.0;
