@@ -1,5 +1,6 @@
 //! lmplan plans the parallel training of large transformers.
 
+pub mod capacity;
 pub mod check;
 pub mod cli;
 pub mod cost;

@@ -53,6 +53,7 @@ fn cluster(nodes: u64, devices_per_node: u64, gbits_per_nic: f64) -> ClusterSpec
         price_per_device_hour: None,
         host_power_per_device: None,
         failures_per_device: None,
+        recovery: None,
         source: None,
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use super::command::{
-    calibrate, check, completions, diff, explain, export, graph, import, list, rank, schema,
-    search, simulate, validate, verify,
+    calibrate, capacity, check, completions, diff, explain, export, graph, import, list, rank,
+    schema, search, simulate, validate, verify,
 };
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
@@ -19,6 +19,7 @@ use std::path::Path;
 const EXAMPLES: &str = "\
 Examples:
   lmplan search --model gpt3-175b --cluster a100x64
+  lmplan capacity --model gpt3-175b --cluster a100x64 --cluster h100x64 --deadline 60d
   lmplan import hf config.json -o models/my-model.yaml
   lmplan explain reports/gpt3-175b-on-a100x64 --why-not tp=8,pp=8
   lmplan export megatron reports/gpt3-175b-on-a100x64 -o launch
@@ -53,6 +54,11 @@ pub enum Command {
     /// Find the best plan of a model on a cluster, with its proof
     #[command(after_help = "Example:\n  lmplan search --model gpt3-175b --cluster a100x64")]
     Search(Box<search::SearchArgs>),
+    /// Compare numbers of devices and clusters for a training run: days, money, energy, goodput
+    #[command(
+        after_help = "Example:\n  lmplan capacity --model gpt3-175b --cluster a100x64 --cluster h100x64 \\\n      --tokens 300B --devices 64..1024 --deadline 60d"
+    )]
+    Capacity(Box<capacity::CapacityArgs>),
     /// Predict a given plan
     #[command(
         after_help = "Example:\n  lmplan simulate --model gpt3-175b --cluster a100x64 --plan plan.yaml"

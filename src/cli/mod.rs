@@ -45,6 +45,7 @@ fn run(cli: &Cli) -> ExitCode {
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match &cli.command {
         Command::Search(args) => command::search::run(args, &cli.verbosity, out),
+        Command::Capacity(args) => command::capacity::run(args, &cli.verbosity, out),
         Command::Simulate(args) => command::simulate::run(args, &cli.verbosity, out),
         Command::Check(args) => command::check::run(args, out),
         Command::Verify(args) => command::verify::run(args, &cli.verbosity, out),

@@ -115,7 +115,7 @@ fn print(
 }
 
 /// Columns of the terminal; 80 where it does not say.
-fn width() -> usize {
+pub fn width() -> usize {
     let given = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let size = terminal_size::terminal_size().map(|(columns, _)| usize::from(columns.0));
     given.or(size).unwrap_or(80)

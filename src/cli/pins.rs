@@ -1,6 +1,7 @@
 //! Parts of the plan that the user fixes.
 
 use super::args::named;
+use super::output::words;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
@@ -136,6 +137,22 @@ impl PinArgs {
             }
         }
         Ok(pins)
+    }
+
+    /// The flags that give these pins again.
+    pub fn flags(&self) -> Vec<(&'static str, Option<String>)> {
+        let counts = |counts: &Option<Counts>| counts.as_ref().map(ToString::to_string);
+        vec![
+            ("tp", counts(&self.tp)),
+            ("pp", counts(&self.pp)),
+            ("dp", counts(&self.dp)),
+            ("micro-batch", counts(&self.micro_batch)),
+            ("virtual-stages", counts(&self.virtual_stages)),
+            ("schedule", words(&self.schedule)),
+            ("recompute", words(&self.recompute)),
+            ("sequence-parallel", self.sequence_parallel.map(|on| on.to_string())),
+            ("optimizer-sharding", words(&self.optimizer_sharding)),
+        ]
     }
 
     /// The pins of a job with so many devices, sequences in a batch, and layers.

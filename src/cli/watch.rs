@@ -55,6 +55,22 @@ impl Watch {
         self.bar.set_position((progress.closed * 1000.0) as u64);
     }
 
+    /// Shows how many cells of a review are done, with an estimate of what is left.
+    pub fn show_cells(&self, progress: &crate::capacity::Progress) {
+        if self.quiet || self.start.elapsed() < PATIENCE {
+            return;
+        }
+        if self.bar.is_hidden() {
+            let template = "{bar:20} {msg}, {elapsed} gone, about {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.bar.set_style(style);
+            }
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_message(format!("{} of {} cells", progress.cells, progress.of));
+        self.bar.set_position((progress.share * 1000.0) as u64);
+    }
+
     /// Removes the bar; seconds since the start.
     pub fn finish(&self) -> f64 {
         self.bar.finish_and_clear();

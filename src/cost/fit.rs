@@ -86,6 +86,7 @@ pub fn one_node(device: &str, devices_per_node: u64) -> ClusterSpec {
         price_per_device_hour: None,
         host_power_per_device: None,
         failures_per_device: None,
+        recovery: None,
         source: None,
     }
 }

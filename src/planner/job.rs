@@ -8,7 +8,9 @@ use crate::cost::{CostModel, GroupPlacement, PlacedCost};
 use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKind};
 use crate::lower::{Links, MemoryModel, Prices, StageShape};
 use crate::sharding::{Group, InstructionCost, Layout, ShardContext};
-use crate::spec::{Cluster, ClusterSpec, DeviceSpec, ModelSpec, Optimizer, Precision, StackSpec};
+use crate::spec::{
+    Cluster, ClusterSpec, DeviceSpec, ModelSpec, NodeGroupSpec, Optimizer, Precision, StackSpec,
+};
 use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,11 +60,14 @@ pub struct Job {
     pub stack: StackSpec,
     cost: CostModel,
     blocks: [Block; 3],
-    choices: Mutex<BTreeMap<BlockKey, Arc<BlockChoices>>>,
+    choices: Arc<Choices>,
 }
 
 /// Tensor-parallel ways, micro-batch size, sequence parallelism.
 type BlockKey = (u64, u64, bool);
+
+/// Shardings of the blocks that were found so far.
+type Choices = Mutex<BTreeMap<BlockKey, Arc<BlockChoices>>>;
 
 impl Job {
     /// Puts a job together.
@@ -94,8 +99,28 @@ impl Job {
         let device = first.device.clone();
         let cost = CostModel::new(&cluster.spec, &device, &stack, model.training.precision);
         let cluster = cluster.spec;
-        let choices = Mutex::default();
+        let choices = Arc::default();
         Ok(Job { model, graph, cluster, device, devices, stack, cost, blocks, choices })
+    }
+
+    /// The same job on another number of nodes or with other memory. Shardings of blocks depend on
+    /// neither, but for whether there is one node or several, and are shared with this job.
+    pub fn resized(&self, nodes: Vec<NodeGroupSpec>, memory: Bytes) -> Job {
+        let several =
+            |nodes: &[NodeGroupSpec]| nodes.iter().map(|group| group.count).sum::<u64>() > 1;
+        let widths = |nodes: &[NodeGroupSpec]| -> Vec<u64> {
+            nodes.iter().map(|group| group.devices_per_node).collect()
+        };
+        let alike = several(&nodes) == several(&self.cluster.nodes)
+            && widths(&nodes) == widths(&self.cluster.nodes);
+        let choices = if alike { self.choices.clone() } else { Arc::default() };
+        let devices = nodes.iter().map(NodeGroupSpec::num_devices).sum();
+        let cluster = ClusterSpec { nodes, ..self.cluster.clone() };
+        let device = DeviceSpec { memory, ..self.device.clone() };
+        let (model, stack) = (self.model.clone(), self.stack.clone());
+        let cost = CostModel::new(&cluster, &device, &stack, model.training.precision);
+        let (graph, blocks) = (self.graph.clone(), self.blocks.clone());
+        Job { model, graph, cluster, device, devices, stack, cost, blocks, choices }
     }
 
     /// The space of all plans, with what the user has fixed.

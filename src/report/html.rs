@@ -8,6 +8,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
 const TEMPLATE: &str = include_str!("templates/report.html");
+/// The style sheet that all pages share.
+pub(super) const PAGE_STYLE: &str = include_str!("templates/page.css");
 
 /// The page's source.
 pub(super) fn page(input: &ReportInput<'_>, charts: &[Chart]) -> Result<String, minijinja::Error> {
@@ -58,11 +60,12 @@ pub(super) fn page(input: &ReportInput<'_>, charts: &[Chart]) -> Result<String, 
         ]),
         command => input.command,
         figures => figures,
+        page_style => Value::from_safe_string(PAGE_STYLE.to_owned()),
         chart_style => Value::from_safe_string(style_sheet()),
     })
 }
 
 /// Keeps the sign of per cent on the line of its number.
-fn joined(sentences: Vec<String>) -> Vec<String> {
+pub(super) fn joined(sentences: Vec<String>) -> Vec<String> {
     sentences.into_iter().map(|sentence| sentence.replace(" %", "\u{a0}%")).collect()
 }

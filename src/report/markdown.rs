@@ -73,7 +73,8 @@ pub(super) fn page(input: &ReportInput<'_>, charts: &[Chart]) -> String {
     out
 }
 
-fn bullets(out: &mut String, sentences: &[String]) {
+/// Sentences as a list.
+pub(super) fn bullets(out: &mut String, sentences: &[String]) {
     for sentence in sentences {
         let _ = writeln!(out, "- {}", inline(sentence));
     }
@@ -82,7 +83,8 @@ fn bullets(out: &mut String, sentences: &[String]) {
     }
 }
 
-fn rows(out: &mut String, table: &Table) {
+/// A table.
+pub(super) fn rows(out: &mut String, table: &Table) {
     out.push('|');
     for head in &table.heads {
         let _ = write!(out, " {} |", head.name);
@@ -103,17 +105,17 @@ fn rows(out: &mut String, table: &Table) {
 }
 
 /// On one line, without raw HTML.
-fn inline(text: &str) -> String {
+pub(super) fn inline(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace('<', "&lt;")
 }
 
 /// The same for a cell of a table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     inline(text).replace('|', "\\|")
 }
 
 /// A code block whose fence is longer than any run of backticks in it.
-fn fenced(out: &mut String, language: &str, content: &str) {
+pub(super) fn fenced(out: &mut String, language: &str, content: &str) {
     let longest = content.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     let _ = writeln!(out, "{fence}{language}\n{}\n{fence}\n", content.trim_end());

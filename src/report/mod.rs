@@ -6,6 +6,7 @@
 //! [`text()`] and [`csv()`] are what a terminal shows.
 
 mod accuracy;
+pub mod capacity;
 mod certificate;
 mod chart;
 mod compare;
@@ -80,7 +81,7 @@ pub fn render(input: &ReportInput<'_>) -> Result<Vec<ReportFile>, RenderError> {
 }
 
 /// Files that one report has and another may not have; those of an earlier report are removed.
-const OPTIONAL_FILES: [&str; 9] = [
+const OPTIONAL_FILES: [&str; 15] = [
     "search.json",
     "prediction.json",
     "certificate.json",
@@ -90,6 +91,12 @@ const OPTIONAL_FILES: [&str; 9] = [
     "memory-over-time.svg",
     "frontier.svg",
     "scaling.svg",
+    "capacity.json",
+    "capacity.csv",
+    "cluster.yaml",
+    "cost-time.svg",
+    "goodput.svg",
+    "tornado.svg",
 ];
 
 fn file(name: &str, bytes: Vec<u8>) -> ReportFile {

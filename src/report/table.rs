@@ -24,7 +24,8 @@ pub(super) struct Head {
     pub(super) number: bool,
 }
 
-fn heads(words: &[&'static str], numbers: &[&'static str]) -> Vec<Head> {
+/// Heads of columns of words, then of columns of numbers.
+pub(super) fn heads(words: &[&'static str], numbers: &[&'static str]) -> Vec<Head> {
     let head = |number: bool| move |name: &&'static str| Head { name, number };
     words.iter().map(head(false)).chain(numbers.iter().map(head(true))).collect()
 }

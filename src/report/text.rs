@@ -64,15 +64,19 @@ pub fn text(input: &ReportInput<'_>, options: TextOptions) -> String {
     page.out
 }
 
-struct Page {
-    out: String,
-    width: usize,
-    style: bool,
+/// A page under construction.
+pub(super) struct Page {
+    /// What is written so far.
+    pub(super) out: String,
+    /// Columns.
+    pub(super) width: usize,
+    /// Whether to set bold and colour.
+    pub(super) style: bool,
 }
 
 impl Page {
     /// A heading, after a blank line unless it is the first.
-    fn strong(&mut self, title: &str) {
+    pub(super) fn strong(&mut self, title: &str) {
         if !self.out.is_empty() {
             self.out.push('\n');
         }
@@ -82,13 +86,50 @@ impl Page {
         }
     }
 
-    fn wrapped(&mut self, indent: &str, content: &str) {
+    /// A paragraph.
+    pub(super) fn wrapped(&mut self, indent: &str, content: &str) {
         for line in wrap(content, self.width - indent.len()) {
             let _ = writeln!(self.out, "{indent}{line}");
         }
     }
 
-    fn sentences(&mut self, sentences: &[String]) {
+    /// The columns of `table` that `shown` lists, as wide as they need to be; those that have no
+    /// room are left out from the right.
+    pub(super) fn table(&mut self, table: &super::table::Table, shown: &[usize]) {
+        let widest = |column: usize| {
+            let cells = table.rows.iter().filter_map(|row| row.get(column));
+            let widths = cells.map(|text| text.chars().count());
+            widths.chain([table.heads[column].name.len()]).max().unwrap_or(0)
+        };
+        let mut room = self.width.saturating_sub(2);
+        let mut columns: Vec<(usize, usize)> = Vec::new();
+        for column in shown {
+            let width = widest(*column);
+            if width + 2 > room {
+                break;
+            }
+            room -= width + 2;
+            columns.push((*column, width));
+        }
+        let mut line = |texts: &dyn Fn(usize) -> String| {
+            let mut text = String::from(" ");
+            for (column, width) in &columns {
+                let cell = texts(*column);
+                let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+                let number = table.heads[*column].number;
+                let (before, after) = if number { (pad.as_str(), "") } else { ("", pad.as_str()) };
+                text.push_str(&format!(" {before}{cell}{after} "));
+            }
+            let _ = writeln!(self.out, "{}", text.trim_end());
+        };
+        line(&|column| table.heads[column].name.to_owned());
+        for row in &table.rows {
+            line(&|column| row.get(column).cloned().unwrap_or_default());
+        }
+    }
+
+    /// A list.
+    pub(super) fn sentences(&mut self, sentences: &[String]) {
         for sentence in sentences {
             for (index, line) in wrap(sentence, self.width - 4).iter().enumerate() {
                 let _ = writeln!(self.out, "  {} {line}", if index == 0 { "-" } else { " " });
@@ -97,11 +138,12 @@ impl Page {
     }
 
     /// A name, its value and a note, which goes to the next lines where it has no room.
-    fn wrapped_after(&mut self, indent: &str, name: &str, value: &str, note: &str) {
+    pub(super) fn wrapped_after(&mut self, indent: &str, name: &str, value: &str, note: &str) {
         let (on, off) = if self.style { ("\u{1b}[36m", "\u{1b}[0m") } else { ("", "") };
         let taken = indent.len() + name.len() + value.len() + 2;
         if taken + note.len() <= self.width {
-            let _ = writeln!(self.out, "{indent}{name}{on}{value}{off}  {note}");
+            let line = format!("{indent}{name}{on}{value}{off}  {note}");
+            let _ = writeln!(self.out, "{}", line.trim_end());
             return;
         }
         let _ = writeln!(self.out, "{indent}{name}{on}{value}{off}");

@@ -31,9 +31,47 @@ pub struct ClusterSpec {
     /// Failures that stop a job, per device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures_per_device: Option<PerDay>,
+    /// How checkpoints are written, and how a job comes back after a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoverySpec>,
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+/// Checkpoints, and what follows a failure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverySpec {
+    /// Rate at which one node writes its part of a checkpoint, and reads it again.
+    pub bandwidth_per_node: BytesPerSecond,
+    /// What the storage takes from all nodes together, where that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<BytesPerSecond>,
+    /// From a failure to the start of the job on other nodes: detection, diagnosis, scheduling,
+    /// start of the processes. Reading the checkpoint comes on top.
+    pub restart_time: Seconds,
+    /// From a failure to the return of the node.
+    pub repair_time: Seconds,
+    /// Where the facts come from.
+    pub source: String,
+}
+
+impl Default for RecoverySpec {
+    /// For clusters whose files say nothing.
+    fn default() -> Self {
+        RecoverySpec {
+            bandwidth_per_node: BytesPerSecond::new(1e9),
+            bandwidth: None,
+            restart_time: Seconds::new(600.0),
+            repair_time: Seconds::new(86_400.0),
+            source: "storage: 2 TB/s sustained for 16,384 devices (Llama 3: Dubey et al. 2024, \
+                     section 3.3.1), so about 1 GB/s a node of 8; restart: detection and diagnosis \
+                     take less than 10 minutes on average (MegaScale: Jiang et al. 2024); repair: \
+                     an assumption"
+                .into(),
+        }
+    }
 }
 
 /// Like nodes.

@@ -15,7 +15,8 @@ pub(crate) mod validate;
 
 pub use catalog::Kind;
 pub use cluster::{
-    Cluster, ClusterSpec, LinkKind, NetworkSpec, NodeGroup, NodeGroupSpec, TierSpec, Topology,
+    Cluster, ClusterSpec, LinkKind, NetworkSpec, NodeGroup, NodeGroupSpec, RecoverySpec, TierSpec,
+    Topology,
 };
 pub use device::{
     CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow, MeasuredTable,

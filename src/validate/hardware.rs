@@ -106,6 +106,7 @@ pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
         price_per_device_hour: None,
         host_power_per_device: None,
         failures_per_device: None,
+        recovery: None,
         source: None,
     };
     Cluster::resolve(spec, Path::new("."))

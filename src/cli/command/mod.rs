@@ -3,6 +3,8 @@
 pub mod calibrate;
 #[cfg(feature = "torch")]
 mod calibrate_run;
+pub mod capacity;
+mod capacity_grid;
 pub mod check;
 pub mod completions;
 pub mod diff;

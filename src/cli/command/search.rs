@@ -190,7 +190,7 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
     })
 }
 
-fn in_threads<T: Send>(
+pub(super) fn in_threads<T: Send>(
     threads: Option<u64>,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, Failure> {
@@ -215,20 +215,9 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
     flag("global-batch", model.global_batch.map(|n| n.to_string()));
     flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
     flag("precision", model.precision.map(output::word));
-    let pins = &args.pins;
-    for (name, counts) in [
-        ("tp", &pins.tp),
-        ("pp", &pins.pp),
-        ("dp", &pins.dp),
-        ("micro-batch", &pins.micro_batch),
-        ("virtual-stages", &pins.virtual_stages),
-    ] {
-        flag(name, counts.as_ref().map(ToString::to_string));
+    for (name, value) in args.pins.flags() {
+        flag(name, value);
     }
-    flag("schedule", output::words(&pins.schedule));
-    flag("recompute", output::words(&pins.recompute));
-    flag("sequence-parallel", pins.sequence_parallel.map(|on| on.to_string()));
-    flag("optimizer-sharding", output::words(&pins.optimizer_sharding));
     let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());
     flag("objective", objective.filter(|name| name != "time"));
     flag("tokens", args.tokens.map(|n| n.to_string()));

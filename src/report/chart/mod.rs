@@ -4,15 +4,20 @@
 mod axis;
 mod breakdown;
 mod canvas;
+pub(super) mod cost_time;
 mod frontier;
+pub(super) mod goodput;
 mod memory;
 mod memory_over_time;
 mod palette;
 mod phases;
 mod pipeline;
+pub(super) mod review_scaling;
 mod rows;
 mod scaling;
 pub(super) mod scatter;
+mod series;
+pub(super) mod tornado;
 
 pub(super) use canvas::Drawing;
 pub(super) use palette::style_sheet;

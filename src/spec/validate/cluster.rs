@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::spec::catalog::Kind;
-use crate::spec::cluster::{ClusterSpec, MAX_DEVICES, NetworkSpec, Topology};
+use crate::spec::cluster::{ClusterSpec, MAX_DEVICES, NetworkSpec, RecoverySpec, Topology};
 use crate::spec::diagnostic::Finding;
 use crate::spec::load::Document;
 
@@ -32,7 +32,26 @@ impl Document for ClusterSpec {
             let message = format!("`failures_per_device` is {rate}: no job would ever run");
             found.add(Finding::new(SIZE, "failures_per_device", message));
         }
+        if let Some(recovery) = &self.recovery {
+            recovery_findings(recovery, &mut found);
+        }
         found.into_vec()
+    }
+}
+
+fn recovery_findings(recovery: &RecoverySpec, found: &mut Findings) {
+    let mut positive = |name: &str, value: f64, most: f64, text: String| {
+        found.positive(SIZE, format!("recovery/{name}"), value, most, &text);
+    };
+    let node = recovery.bandwidth_per_node;
+    positive("bandwidth_per_node", node.get(), 1e15, node.to_string());
+    if let Some(all) = recovery.bandwidth {
+        positive("bandwidth", all.get(), 1e18, all.to_string());
+    }
+    for (name, time) in
+        [("restart_time", recovery.restart_time), ("repair_time", recovery.repair_time)]
+    {
+        positive(name, time.get(), 1e8, time.to_string());
     }
 }
 
