@@ -4,7 +4,7 @@ use lmplan::graph::{
     Block, BlockKind, Detail, Graph, GraphError, OpKind, SavedKind, SavedOptions, build, to_dot,
     to_json,
 };
-use lmplan::spec::{ModelSpec, Objective};
+use lmplan::spec::{ModelSpec, Objective, ParallelBranches};
 use lmplan::units::Bytes;
 use petgraph::graph::{DiGraph, NodeIndex};
 use proptest::prelude::*;
@@ -68,6 +68,31 @@ fn a_post_norm_layer_begins_at_its_attention() {
         let embedding = names(&graph, BlockKind::Embedding);
         assert_eq!(embedding[..4], ["token", "position", "token_type", "norm"]);
         assert_eq!(names(&graph, BlockKind::Head).len(), 12);
+    }
+}
+
+/// Attention and feed-forward network beside each other: the same products, one norm less where
+/// they share it, and a layer is still found whole.
+#[test]
+fn parallel_branches_read_the_layers_input() {
+    let one_after_the_other = build(&model("gpt3-175b")).expect("builds");
+    for (branches, norms) in [(ParallelBranches::OneNorm, 1), (ParallelBranches::TwoNorms, 2)] {
+        let mut spec = model("gpt3-175b");
+        spec.parallel_branches = Some(branches);
+        let graph = build(&spec).expect("builds");
+        assert_eq!(graph.sequence, one_after_the_other.sequence);
+        let layer = block(&graph, BlockKind::Layer);
+        let of_norm = |node: &&NodeIndex| matches!(graph.dag[**node].kind, OpKind::Norm { .. });
+        assert_eq!(layer.ops.iter().filter(of_norm).count(), norms);
+        let fewer = (2 - norms as u64) * 2 * spec.hidden_size * spec.num_layers;
+        assert_eq!(graph.parameters() + fewer, one_after_the_other.parameters());
+        assert_eq!(graph.model_flops(64), one_after_the_other.model_flops(64));
+        // What the first product of the feed-forward network reads does not wait for attention.
+        let reader = if norms == 1 { "mlp.fc1" } else { "mlp.norm" };
+        let find =
+            |name: &str| *layer.ops.iter().find(|node| graph.dag[**node].name == name).expect(name);
+        let (core, reader) = (find("attention.core"), find(reader));
+        assert!(!petgraph::algo::has_path_connecting(&graph.dag, core, reader, None));
     }
 }
 
