@@ -14,9 +14,9 @@ pub mod goodput;
 mod goodput_tests;
 mod grid;
 mod review;
-mod sensitivity;
 #[cfg(test)]
-mod tests;
+mod review_tests;
+mod sensitivity;
 
 pub use answer::{Answer, Answers, Limits, Objective, Place};
 pub use cell::{Cell, CellOutcome, SPARE_CONFIDENCE, Terms};
