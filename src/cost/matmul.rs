@@ -147,7 +147,7 @@ impl MatmulModel {
         for (&(a, b), &step) in TILES.iter().zip(&self.step) {
             let waves = rows[a as usize] * columns[b as usize] * per_tile;
             let time = if waves <= 0.5 && kf >= 2.0 * SPLIT_K_DEPTH {
-                let split = ((1.0 / waves) as u64).min((kf / SPLIT_K_DEPTH) as u64) as f64;
+                let split = ((1.0 / waves) as u64 as f64).min(kf / SPLIT_K_DEPTH);
                 // Partial sums in 32 bits are written and read once through the cache.
                 (kf / split + self.prologue_k) * step
                     + split * results * 8.0 * self.l2_seconds_per_byte

@@ -2,7 +2,8 @@
 //!
 //! In a block of the kind `console`, a line that begins with `$ lmplan` is run in one folder for the
 //! whole file, and what follows has to be its standard output, then its standard error. A line of
-//! `...` stands for any lines.
+//! `...` stands for any lines. `BLESS=1 cargo test --test it transcripts` writes what is printed now
+//! in place of what differs.
 
 use std::path::Path;
 
@@ -36,9 +37,23 @@ fn matches(expected: &[String], printed: &[String]) -> bool {
     }
 }
 
+/// What is printed, with as many lines around the first `...` as there were.
+fn renewed(expected: &[String], printed: &[String]) -> Vec<String> {
+    let Some(any) = expected.iter().position(|line| line == "...") else {
+        return printed.to_vec();
+    };
+    let after = (expected.len() - any - 1).min(printed.len());
+    let before = any.min(printed.len() - after);
+    let mut lines = printed[..before].to_vec();
+    lines.push("...".to_owned());
+    lines.extend_from_slice(&printed[printed.len() - after..]);
+    lines
+}
+
 #[test]
 fn guides_show_what_is_printed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bless = std::env::var_os("BLESS").is_some();
     for guide in GUIDES {
         let folder = tempfile::tempdir().unwrap();
         let copy = |from: &str, to: &str| {
@@ -51,7 +66,7 @@ fn guides_show_what_is_printed() {
             let path = format!("reports/gpt3-175b-on-a100x64/{name}");
             copy(&path, &path);
         }
-        let text = std::fs::read_to_string(root.join(guide)).unwrap();
+        let mut text = std::fs::read_to_string(root.join(guide)).unwrap();
         let found = transcripts(&text);
         assert!(found.len() >= 5, "{guide} has {} transcripts", found.len());
         for (command, expected) in found {
@@ -65,9 +80,17 @@ fn guides_show_what_is_printed() {
             let printed = String::from_utf8(both).unwrap();
             let lines: Vec<String> =
                 printed.lines().map(|line| line.trim_end().to_owned()).collect();
-            let expected: Vec<String> =
+            let trimmed: Vec<String> =
                 expected.iter().map(|line| line.trim_end().to_owned()).collect();
+            if bless && !matches(&trimmed, &lines) {
+                text = text.replace(&expected.join("\n"), &renewed(&expected, &lines).join("\n"));
+                continue;
+            }
+            let expected = trimmed;
             assert!(matches(&expected, &lines), "{guide}: $ lmplan {command}\n{printed}");
+        }
+        if bless {
+            std::fs::write(root.join(guide), text).unwrap();
         }
     }
 }
