@@ -35,6 +35,11 @@ pub struct CollectiveModel {
     devices_per_node: u64,
 }
 
+/// Levels of a binary tree over so many members: the logarithm to base two, rounded up.
+const fn tree_depth(members: u64) -> f64 {
+    (u64::BITS - members.saturating_sub(1).leading_zeros()) as f64
+}
+
 impl CollectiveModel {
     /// The model of a cluster, with the link of its device.
     pub fn new(cluster: &ClusterSpec, device: &DeviceSpec) -> Self {
@@ -135,7 +140,7 @@ impl CollectiveModel {
         match collective {
             Collective::AllReduce => {
                 let wire = size * (2.0 * (n - 1.0) / n + own);
-                let depth = 2.0 * n.log2().ceil();
+                let depth = 2.0 * tree_depth(ranks);
                 let tree = launch
                     + depth * hop
                     + wire / (bandwidth * constants.low_latency_efficiency * TREE_EFFICIENCY);
@@ -175,9 +180,9 @@ impl CollectiveModel {
         let launch = constants.launch.get() + constants.bulk_latency.get();
         let (hop, far) = (self.link.latency.get(), network.latency.get());
         let near_ring = (ranks - 1.0) * nodes * hop;
-        let near_tree = ranks.log2().ceil() * hop;
+        let near_tree = tree_depth(group.ranks_per_node) * hop;
         let far_ring = (nodes - 1.0) * far;
-        let far_tree = nodes.log2().ceil() * far;
+        let far_tree = tree_depth(group.nodes) * far;
         let outside = (n - ranks) / n;
         match collective {
             Collective::AllReduce => {

@@ -95,7 +95,9 @@ impl MemoryModel {
             transient += bucket * self.reduce_buffers;
         }
         let lost = (memory.activations + transient).as_f64() * self.fragmentation;
-        memory.other += transient + Bytes::new(lost.ceil() as u64);
+        // `f64::ceil` is a call on targets without the instruction, and this runs for every column.
+        let whole = lost as u64;
+        memory.other += transient + Bytes::new(whole + u64::from((whole as f64) < lost));
         memory
     }
 }

@@ -122,17 +122,19 @@ impl Master {
             self.stages.iter().map(|stage| (0..stage.len()).collect()).collect();
         let rows = self.constants.len();
         loop {
-            let suffixes: Vec<Completion> =
-                (0..rows).map(|r| self.completion(&alive, r, true)).collect();
-            let too_much = |(r, suffix): (usize, &Completion)| {
-                self.constants[r] + suffix.at(0, self.layers) >= cutoff
-            };
-            if alive.iter().any(Vec::is_empty)
-                || !self.places_all(&alive)
-                || suffixes.iter().enumerate().any(too_much)
-            {
+            if alive.iter().any(Vec::is_empty) || !self.places_all(&alive) {
                 return None;
             }
+            // One row that can not be below is enough; the latest is the likeliest.
+            let mut suffixes = Vec::with_capacity(rows);
+            for r in (0..rows).rev() {
+                let suffix = self.completion(&alive, r, true);
+                if self.constants[r] + suffix.at(0, self.layers) >= cutoff {
+                    return None;
+                }
+                suffixes.push(suffix);
+            }
+            suffixes.reverse();
             let before: usize = alive.iter().map(Vec::len).sum();
             for (r, suffix) in suffixes.iter().enumerate() {
                 let prefix = self.completion(&alive, r, false);
