@@ -77,6 +77,13 @@ pub fn show(
     Ok(())
 }
 
+/// How text is laid out on the terminal at hand.
+pub fn text_options() -> TextOptions {
+    let style = io::stdout().is_terminal()
+        && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    TextOptions { width: width(), style }
+}
+
 fn print(
     input: &ReportInput<'_>,
     shown: &Shown<'_>,
@@ -85,9 +92,7 @@ fn print(
 ) -> Result<(), Failure> {
     match format {
         Format::Text => {
-            let style = io::stdout().is_terminal()
-                && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-            write!(out, "{}", report::text(input, TextOptions { width: width(), style }))?;
+            write!(out, "{}", report::text(input, text_options()))?;
         }
         Format::Json => {
             let value = match shown.origin {

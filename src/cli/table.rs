@@ -26,6 +26,14 @@ pub struct Row {
     pub fields: Map<String, Value>,
 }
 
+/// The fields of an object; none of anything else.
+pub fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
 impl Table {
     /// Prints the table.
     ///

@@ -32,15 +32,11 @@ impl StateBytes {
 /// recipes 4 + 4 + 4+4. FP8 recipes keep their parameters in 16 bits.
 pub fn state_bytes(precision: Precision, stack: &StackSpec, optimizer: Optimizer) -> StateBytes {
     let moments = moments(optimizer) * 4;
-    if is_mixed(precision) {
+    if precision.is_mixed() {
         StateBytes { parameters: 2, gradients: stack.gradient_bytes, optimizer: 4 + moments }
     } else {
         StateBytes { parameters: 4, gradients: 4, optimizer: moments }
     }
-}
-
-const fn is_mixed(precision: Precision) -> bool {
-    matches!(precision, Precision::Fp16Mixed | Precision::Bf16Mixed | Precision::Fp8)
 }
 
 const fn moments(optimizer: Optimizer) -> u64 {
@@ -68,7 +64,7 @@ pub fn optimizer_kernels(
         launches,
     };
     let moments = moments(optimizer) * 4;
-    let copy = if is_mixed(precision) { state.parameters } else { 0 };
+    let copy = if precision.is_mixed() { state.parameters } else { 0 };
     let norm = pass(state.gradients, 0);
     let clear = pass(0, state.gradients);
     match optimizer {

@@ -228,7 +228,7 @@ fn sharding(subject: &Subject<'_>, arguments: &mut Arguments) {
     let gather = reduce && subject.stack.overlap_parameter_gather;
     arguments.switch("--overlap-param-gather", gather && sharding != OptimizerSharding::None);
     let half = subject.stack.gradient_reduce_bytes == 2;
-    let mixed = !matches!(subject.model.training.precision, Precision::Fp32 | Precision::Tf32);
+    let mixed = subject.model.training.precision.is_mixed();
     arguments.switch("--accumulate-allreduce-grads-in-fp32", !half && mixed);
 }
 

@@ -9,7 +9,7 @@ use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKi
 use crate::lower::{Links, MemoryModel, Prices, StageShape};
 use crate::sharding::{Group, InstructionCost, Layout, ShardContext};
 use crate::spec::{
-    Cluster, ClusterSpec, DeviceSpec, ModelSpec, NodeGroupSpec, Optimizer, Precision, StackSpec,
+    Cluster, ClusterSpec, DeviceSpec, ModelSpec, NodeGroupSpec, Optimizer, StackSpec,
 };
 use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
@@ -345,12 +345,12 @@ impl Costs for Job {
 
     fn shape(&self, candidate: &Candidate) -> StageShape {
         let element_bytes = self.shard_context(1, 1, 1).element_bytes();
-        let whole = matches!(self.model.training.precision, Precision::Fp32 | Precision::Tf32);
+        let mixed = self.model.training.precision.is_mixed();
         StageShape {
             replicas: candidate.replicas(),
             sharding: candidate.sharding,
             parameter_bytes: element_bytes,
-            gradient_bytes: if whole { 4 } else { self.stack.gradient_reduce_bytes },
+            gradient_bytes: if mixed { self.stack.gradient_reduce_bytes } else { 4 },
             bucket_elements: self.stack.bucket_elements,
             overlap_reduce: self.stack.overlap_gradient_reduce,
             overlap_gather: self.stack.overlap_parameter_gather,
@@ -372,10 +372,10 @@ impl Costs for Job {
         let groups = ways.iter().filter(|ways| **ways > 1).count() as u64;
         let transfer =
             if candidate.pipeline > 1 { self.boundary_bytes(candidate) } else { Bytes::ZERO };
-        let whole = matches!(self.model.training.precision, Precision::Fp32 | Precision::Tf32);
+        let mixed = self.model.training.precision.is_mixed();
         MemoryModel {
             state: [state.parameters, state.gradients, state.optimizer],
-            gradient_copy: if whole { 0 } else { self.stack.gradient_copy_bytes },
+            gradient_copy: if mixed { self.stack.gradient_copy_bytes } else { 0 },
             reduce_buffers: self.stack.reduce_buffers,
             fixed: self.stack.context_memory + self.stack.communicator_memory * groups,
             transfer,

@@ -216,6 +216,12 @@ impl Cluster {
         self.groups.iter().fold(0, |sum, group| group.spec.num_devices().saturating_add(sum))
     }
 
+    /// Price of a device-hour: the cluster's, or else that of its first devices.
+    pub fn price_per_device_hour(&self) -> Option<UsDollars> {
+        let own = self.groups.first().and_then(|group| group.device.price_per_hour);
+        self.spec.price_per_device_hour.or(own)
+    }
+
     /// Nodes in all.
     pub fn num_nodes(&self) -> u64 {
         self.groups.iter().fold(0, |sum, group| group.spec.count.saturating_add(sum))

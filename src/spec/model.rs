@@ -211,6 +211,11 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Whether the model computes in fewer bits than its master copy has.
+    pub const fn is_mixed(self) -> bool {
+        matches!(self, Precision::Fp16Mixed | Precision::Bf16Mixed | Precision::Fp8)
+    }
+
     /// As files write it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::capacity::{self as report, CapacityInput};
 use crate::units::{BytesPerSecond, PerDay, Seconds, UsDollars};
 use clap::{Args, ValueEnum};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Arguments of `capacity`.
@@ -147,10 +147,7 @@ fn show(
     }
     match args.format {
         Format::Text => {
-            let style = io::stdout().is_terminal()
-                && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-            let options = crate::report::TextOptions { width: output::width(), style };
-            write!(out, "{}", report::text(&input, options))?;
+            write!(out, "{}", report::text(&input, output::text_options()))?;
         }
         Format::Json => {
             out.write_all(&report::json(&input).map_err(|error| fail(&error))?)?;

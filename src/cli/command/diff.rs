@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::args::Format;
 use crate::cli::plan_args::PlanArgs;
-use crate::cli::table::{Row, Table};
+use crate::cli::table::{self, Row, Table};
 use crate::explain::{Difference, Side, differences, sentences};
 use crate::planner::SearchOutcome;
 use crate::planner::predict::predict;
@@ -74,10 +74,7 @@ fn read(given: &Path) -> Result<Side, Failure> {
         (loaded.plan, predicted.prediction)
     };
     let cluster = Cluster::load(&plan.cluster, Path::new(".")).ok();
-    let price_per_device_hour = cluster.and_then(|(cluster, _)| {
-        let own = cluster.groups.first().and_then(|group| group.device.price_per_hour);
-        cluster.spec.price_per_device_hour.or(own)
-    });
+    let price_per_device_hour = cluster.and_then(|(cluster, _)| cluster.price_per_device_hour());
     Ok(Side { name, plan, prediction, price_per_device_hour })
 }
 
@@ -136,10 +133,7 @@ fn fields(difference: &Difference) -> Map<String, Value> {
         "unit": difference.unit(),
         "change": difference.change(),
     });
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+    table::fields(value)
 }
 
 fn document(a: &Side, b: &Side, said: &[String], found: &[Difference]) -> Value {

@@ -3,7 +3,7 @@
 use crate::cli::args::Format;
 use crate::cli::pins::PinArgs;
 use crate::cli::plan_args::{PlanArgs, PlannedJob};
-use crate::cli::table::{Row, Table};
+use crate::cli::table::{self, Row, Table};
 use crate::cli::{Failure, output};
 use crate::explain::{Neighbour, Outcome, Subject, best, neighbours, reasons};
 use crate::planner::facade::label;
@@ -173,10 +173,7 @@ fn fields(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Map<String,
         "needs_bytes": needs,
         "memory_capacity_bytes": subject.prediction.memory_capacity_bytes,
     });
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+    table::fields(value)
 }
 
 fn row(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Row {

@@ -2,7 +2,8 @@
 
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
-use crate::cli::table::{Row, Table};
+use crate::cli::output::word;
+use crate::cli::table::{Row, Table, fields};
 use crate::spec::catalog::names_from;
 use crate::spec::{Cluster, DeviceSpec, Kind, ModelSpec, SpecError, StackSpec, load};
 use clap::{Args, ValueEnum};
@@ -86,21 +87,6 @@ fn warn(verbosity: &Verbosity, error: &SpecError) {
     }
 }
 
-fn fields(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
-}
-
-/// An enumeration's word as files write it.
-fn word(value: impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(word)) => word,
-        _ => String::new(),
-    }
-}
-
 fn model_row(name: String, model: &ModelSpec) -> Row {
     let family = word(model.family);
     let fields = fields(json!({
@@ -127,8 +113,7 @@ fn cluster_row(name: String, cluster: &Cluster) -> Row {
     let mut devices: Vec<String> =
         cluster.groups.iter().map(|group| group.spec.device.clone()).collect();
     devices.dedup();
-    let own = cluster.groups.first().and_then(|group| group.device.price_per_hour);
-    let price = cluster.spec.price_per_device_hour.or(own);
+    let price = cluster.price_per_device_hour();
     let fields = fields(json!({
         "name": name,
         "num_devices": cluster.num_devices(),

@@ -33,7 +33,7 @@ pub(super) fn run(
     }
     let Some((name, device)) = device(args, given, cuda, verified)? else { return Ok(()) };
     let mut model = given.model.clone();
-    if !cuda && !matches!(model.training.precision, Precision::Fp32 | Precision::Tf32) {
+    if !cuda && model.training.precision.is_mixed() {
         verified.notes.push(format!(
             "times are those of fp32, in which {name} was measured, not of {}",
             model.training.precision.name()

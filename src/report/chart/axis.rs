@@ -211,6 +211,20 @@ fn draw_mark(canvas: &mut Canvas<'_>, x: f64, y: f64, mark: Mark) {
     }
 }
 
+/// A Pareto front as steps, from the top of the area down its places to the right edge.
+pub(super) fn steps(canvas: &mut Canvas<'_>, area: Area, places: &[(f64, f64)], ink: Ink) {
+    let mut steps: Vec<(f64, f64)> = Vec::with_capacity(2 * places.len() + 1);
+    for (x, y) in places {
+        let before = steps.last().map_or(area.top, |last| last.1);
+        steps.push((*x, before));
+        steps.push((*x, *y));
+    }
+    if let Some((_, y)) = steps.last().copied() {
+        steps.push((area.right, y));
+    }
+    canvas.path(&steps, ink, 1.5);
+}
+
 /// A diamond around a point.
 pub(super) fn diamond(canvas: &mut Canvas<'_>, x: f64, y: f64, radius: f64, ink: Ink) {
     let corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)];

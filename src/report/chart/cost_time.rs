@@ -181,17 +181,8 @@ impl Plot {
     }
 
     fn front(&self, canvas: &mut Canvas<'_>, front: &[Point]) {
-        let mut steps: Vec<Point> = Vec::with_capacity(2 * front.len() + 1);
-        for point in front {
-            let (x, y) = self.at(*point);
-            let before = steps.last().map_or(self.area.top, |last: &Point| last.1);
-            steps.push((x, before));
-            steps.push((x, y));
-        }
-        if let Some((_, y)) = steps.last().copied() {
-            steps.push((self.area.right, y));
-        }
-        canvas.path(&steps, Ink::Axis, 1.5);
+        let places: Vec<Point> = front.iter().map(|point| self.at(*point)).collect();
+        axis::steps(canvas, self.area, &places, Ink::Axis);
     }
 
     fn chosen(&self, canvas: &mut Canvas<'_>, review: &Review) {

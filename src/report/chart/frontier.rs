@@ -154,17 +154,8 @@ impl Scatter {
 
     /// The front as steps: with this much memory, this is the best time.
     fn front(&self, canvas: &mut Canvas<'_>, front: &[Point]) {
-        let mut steps = Vec::with_capacity(2 * front.len() + 2);
-        for point in front {
-            let (x, y) = self.at(*point);
-            let before = steps.last().map_or(self.area.top, |last: &Point| last.1);
-            steps.push((x, before));
-            steps.push((x, y));
-        }
-        if let Some((_, y)) = steps.last().copied() {
-            steps.push((self.area.right, y));
-        }
-        canvas.path(&steps, Ink::Blue, 1.5);
+        let places: Vec<Point> = front.iter().map(|point| self.at(*point)).collect();
+        axis::steps(canvas, self.area, &places, Ink::Blue);
     }
 
     /// Dots and numbers of the alternatives; a number that has no room is left out.
