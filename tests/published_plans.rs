@@ -132,6 +132,7 @@ impl Published {
                 sequence_parallel: !self.full,
             },
             batch: Batch { global: self.global_batch, micro: self.micro_batch },
+            lora: None,
             schedule: if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB },
             optimizer_sharding: OptimizerSharding::None,
             stages: (0..self.pipeline).map(stage).collect(),

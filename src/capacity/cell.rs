@@ -245,8 +245,9 @@ impl Cell {
     }
 }
 
-/// What a checkpoint holds: parameters as computed with, their 32-bit copy, the optimizer's moments.
+/// What a checkpoint holds of what is trained: parameters as computed with, their 32-bit copy, the
+/// optimizer's moments. Frozen weights are where they came from.
 fn checkpoint_bytes(job: &Job) -> Bytes {
     let state = job.cost().state_bytes(job.model.training.optimizer);
-    Bytes::new(job.graph.parameters().saturating_mul(state.parameters + state.optimizer))
+    Bytes::new(job.graph.trained_parameters().saturating_mul(state.parameters + state.optimizer))
 }

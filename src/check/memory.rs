@@ -22,14 +22,15 @@ fn state(subject: &Subject<'_>) -> [u64; 3] {
     }
 }
 
-/// Parameter elements of a block on one tensor rank, as the plan shards its operators.
-fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: bool) -> u64 {
+/// Parameter elements of a block on one tensor rank, as the plan shards its operators: all, and
+/// those that are trained.
+fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: bool) -> [u64; 2] {
     let t = subject.plan.parallelism.tensor;
     let chosen = subject.plan.operators.get(name);
     let Some(block) = subject.graph.blocks.iter().find(|block| block.kind == kind) else {
-        return 0;
+        return [0; 2];
     };
-    let mut sum = 0;
+    let [mut all, mut trained] = [0; 2];
     for node in &block.ops {
         let op = &subject.graph.dag[*node];
         let strategy = match chosen {
@@ -45,7 +46,11 @@ fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: 
             let output = parameter.shape.last().copied().unwrap_or(1).max(1);
             let is_weight = parameter.name == "weight" && parameter.shape.len() == 2;
             // The dimension that is split is padded to a multiple of t.
-            sum += match (strategy, &op.kind) {
+            let local = match (strategy, &op.kind) {
+                // A whole and B split by columns, or A split by rows and B whole.
+                (s, _) if parameter.is_lora_a() && s.starts_with("row") => whole.div_ceil(t),
+                (_, _) if parameter.is_lora_a() => whole,
+                (s, _) if parameter.is_lora_b() && !s.starts_with("column") => whole,
                 (s, OpKind::TokenEmbedding { vocab }) if s.starts_with("vocabulary") => {
                     vocab.div_ceil(t) * op.width
                 }
@@ -57,9 +62,11 @@ fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: 
                 }
                 _ => whole,
             };
+            all += local;
+            trained += if parameter.trained { local } else { 0 };
         }
     }
-    sum
+    [all, trained]
 }
 
 /// Memory and time that the results claim.
@@ -102,23 +109,27 @@ fn recount(subject: &Subject<'_>, q: usize, stage: &Value, check: &mut Check) {
         .get(q)
         .map_or(0, |stage| stage.recompute.none + stage.recompute.selective + stage.recompute.full);
     let last = q as u64 + 1 == p.pipeline;
-    let mut count = layers * elements(subject, BlockKind::Layer, "layer", true);
+    let mut counts = elements(subject, BlockKind::Layer, "layer", true).map(|each| layers * each);
+    let mut add = |more: [u64; 2]| {
+        counts = [counts[0] + more[0], counts[1] + more[1]];
+    };
     if q == 0 {
-        count += elements(subject, BlockKind::Embedding, "embedding", true);
+        add(elements(subject, BlockKind::Embedding, "embedding", true));
     }
     if last {
-        count += elements(subject, BlockKind::Head, "head", p.pipeline > 1);
+        add(elements(subject, BlockKind::Head, "head", p.pipeline > 1));
     }
+    let [all, trained] = counts;
     let share = |from: OptimizerSharding| {
         if plan.optimizer_sharding >= from && p.data > 1 { p.data as f64 } else { 1.0 }
     };
     let [parameter, gradient, optimizer] = state(subject);
     let claims = [
-        ("parameters_bytes", parameter, OptimizerSharding::Zero3),
-        ("gradients_bytes", gradient, OptimizerSharding::Zero2),
-        ("optimizer_bytes", optimizer, OptimizerSharding::Zero1),
+        ("parameters_bytes", all, parameter, OptimizerSharding::Zero3),
+        ("gradients_bytes", trained, gradient, OptimizerSharding::Zero2),
+        ("optimizer_bytes", trained, optimizer, OptimizerSharding::Zero1),
     ];
-    for (key, each, from) in claims {
+    for (key, count, each, from) in claims {
         let counted = (count * each) as f64 / share(from);
         let claimed = bytes(stage, key);
         // Sharded parameters and gradients also hold the blocks that are whole while they run.

@@ -5,6 +5,7 @@ use super::command::{
     calibrate, capacity, check, completions, diff, explain, export, graph, import, list, rank,
     schema, search, simulate, validate, verify,
 };
+use super::tuning_args::LoraArgs;
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
@@ -154,6 +155,9 @@ pub struct ModelArgs {
     /// Numeric recipe [default: the model's]
     #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
     pub precision: Option<Precision>,
+    /// Adapters.
+    #[command(flatten)]
+    pub lora: LoraArgs,
 }
 
 impl ModelArgs {
@@ -171,6 +175,9 @@ impl ModelArgs {
         }
         if let Some(precision) = self.precision {
             model.training.precision = precision;
+        }
+        if let Some(lora) = self.lora.lora() {
+            model.training.lora = Some(lora);
         }
         let findings = model.findings();
         if findings.is_empty() {

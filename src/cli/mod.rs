@@ -9,6 +9,7 @@ pub mod output;
 pub mod pins;
 pub mod plan_args;
 pub mod table;
+pub mod tuning_args;
 pub mod watch;
 
 pub use exit::{ExitCode, Failure};

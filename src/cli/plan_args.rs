@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::args::named;
+use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
@@ -30,6 +31,9 @@ pub struct PlanArgs {
     /// Numeric recipe [default: as the plan was searched for, else the model's]
     #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
     pub precision: Option<Precision>,
+    /// Adapters.
+    #[command(flatten)]
+    pub lora: LoraArgs,
 }
 
 /// A plan that suits its job.
@@ -68,6 +72,9 @@ impl PlanArgs {
         }
         if let Some(precision) = self.precision.or(searched.precision) {
             model.training.precision = precision;
+        }
+        if let Some(lora) = self.lora.lora().or_else(|| plan.lora.clone()) {
+            model.training.lora = Some(lora);
         }
         let (cluster, _) = Cluster::load(&names[1], folder)?;
         let (stack, _) = spec::load_stack(&names[2], folder)?;

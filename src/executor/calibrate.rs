@@ -202,6 +202,7 @@ fn plan(ranks: u64, batch: u64) -> Plan {
             sequence_parallel: false,
         },
         batch: Batch { global: batch * ranks, micro: batch },
+        lora: None,
         schedule: ScheduleKind::OneFOneB,
         optimizer_sharding: OptimizerSharding::None,
         stages: Vec::new(),

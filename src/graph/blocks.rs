@@ -275,7 +275,9 @@ mod tests {
         let edges = [(0, 1), (1, 2), (1, 3), (2, 4), (3, 4), (1, 4), (4, 5), (5, 6), (5, 7)];
         let mut dag = DiGraph::new();
         let kind = crate::graph::OpKind::Dropout;
-        let op = Op { name: String::new(), kind, rows: 1, width: 1, attention_core: false };
+        let trained = crate::graph::Trained::All;
+        let op =
+            Op { name: String::new(), kind, rows: 1, width: 1, attention_core: false, trained };
         for _ in 0..8 {
             dag.add_node(op.clone());
         }

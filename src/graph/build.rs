@@ -2,6 +2,7 @@
 
 use super::error::GraphError;
 use super::op::{Edge, Graph, Op, OpKind};
+use super::trained::{self, Trained};
 use super::{head, layer};
 use crate::spec::{Family, ModelSpec, Objective, Position};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -27,6 +28,7 @@ pub fn build(model: &ModelSpec) -> Result<Graph, GraphError> {
         stream = layer::add(&mut builder, stream);
     }
     head::add(&mut builder, stream);
+    trained::freeze(&mut builder.dag, model);
     Graph::from_dag(builder.dag)
 }
 
@@ -56,6 +58,7 @@ impl<'a> Builder<'a> {
         }
         check_sizes(model)?;
         check_objective(model)?;
+        trained::check(model, MAX_WIDTH)?;
         let nodes = (model.num_layers as usize).saturating_mul(11).saturating_add(24);
         Ok(Builder {
             model,
@@ -79,8 +82,14 @@ impl<'a> Builder<'a> {
         inputs: &[NodeIndex],
     ) -> NodeIndex {
         let attention_core = matches!(kind, OpKind::Attention { .. });
-        let node =
-            self.dag.add_node(Op { name: name.to_owned(), kind, rows, width, attention_core });
+        let node = self.dag.add_node(Op {
+            name: name.to_owned(),
+            kind,
+            rows,
+            width,
+            attention_core,
+            trained: Trained::All,
+        });
         for (slot, &input) in (0u8..).zip(inputs) {
             let (rows, width) = (self.dag[input].rows, self.dag[input].width);
             self.dag.add_edge(input, node, Edge { slot, rows, width });

@@ -1,6 +1,7 @@
 //! Parameters, operations and tensors of a graph, read off its operators.
 
 use super::op::{Block, Edge, Graph, Op, OpKind};
+use super::trained::Adapter;
 use crate::units::Flops;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -12,16 +13,29 @@ const STEP_OVER_FORWARD: f64 = 3.0;
 
 impl Op {
     /// Operations of the forward pass over one sequence, matrix products only: 2·rows·in·out for a
-    /// linear layer; 4·s²·a·d for attention, which is counted in full also where it is causal
+    /// linear layer, 2·rows·r·(in + out) for each of its adapters; 4·s²·a·d for attention, which is counted in full also where it is causal
     /// (Chowdhery et al. 2022, appendix B; Narayanan et al. 2021, appendix). Nothing else counts.
     pub fn forward_flops(&self) -> Flops {
         match self.kind {
             OpKind::Linear { input, output, .. } => {
-                Flops::new(2.0 * self.rows as f64 * input as f64 * output as f64)
+                let own = 2.0 * self.rows as f64 * input as f64 * output as f64;
+                let adapters: f64 = self.trained.adapters().iter().map(Adapter::elements_f64).sum();
+                Flops::new(own + 2.0 * self.rows as f64 * adapters)
             }
             OpKind::Attention { heads, head_dim, .. } => {
                 let rows = self.rows as f64;
                 Flops::new(4.0 * rows * rows * heads as f64 * head_dim as f64)
+            }
+            _ => Flops::ZERO,
+        }
+    }
+
+    /// Operations of the backward pass over one sequence that frozen weights save: the product that
+    /// would give their gradient, as large as that of the forward pass.
+    pub fn frozen_flops(&self) -> Flops {
+        match self.kind {
+            OpKind::Linear { input, output, .. } if self.trained.is_frozen() => {
+                Flops::new(2.0 * self.rows as f64 * input as f64 * output as f64)
             }
             _ => Flops::ZERO,
         }
@@ -37,16 +51,36 @@ impl Op {
         let own = self.parameters().into_iter().filter(|parameter| !parameter.tied);
         own.fold(0, |sum, parameter| sum.saturating_add(parameter.elements()))
     }
+
+    /// Those of them that are trained.
+    pub fn trained_elements(&self) -> u64 {
+        let own = self.parameters().into_iter().filter(|p| p.trained && !p.tied);
+        own.fold(0, |sum, parameter| sum.saturating_add(parameter.elements()))
+    }
 }
 
 impl Graph {
-    /// Parameters of the model; tied ones count once.
+    /// Parameters of the model, those of adapters included; tied ones count once.
     pub fn parameters(&self) -> u64 {
         let blocks = self
             .blocks
             .iter()
             .map(|block| self.block_parameters(block).saturating_mul(block.multiplicity));
         blocks.fold(0, u64::saturating_add)
+    }
+
+    /// Parameters of the model that have gradients and optimizer states: all, but under LoRA.
+    pub fn trained_parameters(&self) -> u64 {
+        let blocks = self.blocks.iter().map(|block| {
+            let ops = block.ops.iter().map(|&node| self.dag[node].trained_elements());
+            ops.fold(0, u64::saturating_add).saturating_mul(block.multiplicity)
+        });
+        blocks.fold(0, u64::saturating_add)
+    }
+
+    /// Parameters of the model that stay as they are.
+    pub fn frozen_parameters(&self) -> u64 {
+        self.parameters().saturating_sub(self.trained_parameters())
     }
 
     /// Parameters of one occurrence of a block; those tied to the token embedding count there.
@@ -63,14 +97,19 @@ impl Graph {
     /// Operations that a training step over `batch` sequences needs: forward and backward pass,
     /// matrix products only, nothing recomputed. For a GPT this is
     /// 72·B·s·L·h²·(1 + s/(6h) + V/(12·L·h)) (Narayanan et al. 2021, eq. 3, without its factor
-    /// 4/3 for recomputation).
+    /// 4/3 for recomputation). Frozen weights need no gradient, so that their part is two thirds of
+    /// that (Hu et al. 2021, §4.2).
     pub fn model_flops(&self, batch: u64) -> Flops {
         let forward: Flops = self
             .blocks
             .iter()
             .map(|block| self.block_forward_flops(block) * block.multiplicity as f64)
             .sum();
-        forward * (STEP_OVER_FORWARD * batch as f64)
+        let frozen = self.blocks.iter().map(|block| {
+            let ops = block.ops.iter().map(|&node| self.dag[node].frozen_flops());
+            ops.sum::<Flops>() * block.multiplicity as f64
+        });
+        forward * (STEP_OVER_FORWARD * batch as f64) - frozen.sum::<Flops>() * batch as f64
     }
 
     /// The operators whose outputs an operator reads, with the tensors, by slot.

@@ -61,6 +61,14 @@ pub enum GraphError {
         /// Why not, and what would do.
         reason: &'static str,
     },
+    /// Adapters that the model can not have.
+    #[error("LoRA adapters of `{model}`: {reason}")]
+    Lora {
+        /// The model.
+        model: String,
+        /// Why not, and what would do.
+        reason: String,
+    },
     /// A graph in which no layers can be told apart.
     #[error("the operator graph has no layers to plan: {0}")]
     Structure(&'static str),

@@ -107,6 +107,7 @@ pub fn to_json(graph: &Graph) -> Value {
     json!({
         "schema": "lmplan.graph/1",
         "parameters": graph.parameters(),
+        "trained_parameters": graph.trained_parameters(),
         "model_flops_per_sequence": graph.model_flops(1).get(),
         "blocks": blocks.collect::<Vec<_>>(),
         "sequence": sequence.collect::<Vec<_>>(),
@@ -118,7 +119,12 @@ pub fn to_json(graph: &Graph) -> Value {
 fn op_json(graph: &Graph, node: NodeIndex, (block, occurrence): (usize, usize)) -> Value {
     let op: &Op = &graph.dag[node];
     let parameters = op.parameters().into_iter().map(|parameter| {
-        json!({ "name": parameter.name, "shape": parameter.shape, "tied": parameter.tied })
+        json!({
+            "name": parameter.name,
+            "shape": parameter.shape,
+            "tied": parameter.tied,
+            "trained": parameter.trained,
+        })
     });
     json!({
         "id": node.index(),

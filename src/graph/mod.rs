@@ -16,6 +16,7 @@ mod layer;
 pub mod op;
 pub mod saved;
 mod structure;
+mod trained;
 
 pub use build::build;
 pub use error::GraphError;
@@ -23,3 +24,4 @@ pub use export::{Detail, to_dot, to_json};
 pub use kernel::{Collective, GemmPass, Kernel, PassKind};
 pub use op::{Block, BlockKind, Edge, Graph, Op, OpKind, Parameter, Weight};
 pub use saved::{SavedKind, SavedOptions, SavedTensor};
+pub use trained::{Adapter, Trained};

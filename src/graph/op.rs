@@ -1,6 +1,7 @@
 //! Logical operators, before any sharding. All sizes are for one sequence: a micro-batch of b
 //! sequences multiplies rows by b.
 
+use super::trained::{Adapter, Trained};
 use crate::spec::{Activation, Norm};
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -62,6 +63,8 @@ pub struct Op {
     /// Part of what selective recomputation repeats (the attention core, between the query-key
     /// product and the product with the values; Korthikanti et al. 2022, §5).
     pub attention_core: bool,
+    /// Which of its parameters are trained.
+    pub trained: Trained,
 }
 
 /// What an operator does.
@@ -157,12 +160,15 @@ pub enum Weight {
 /// A parameter tensor of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Name within the operator: `weight`, `bias`.
+    /// Name within the operator: `weight`, `bias`; those of an adapter after its target,
+    /// `query.lora_a`.
     pub name: &'static str,
     /// Dimensions.
     pub shape: Vec<u64>,
     /// Shared with the token embedding: not counted again in the model's size.
     pub tied: bool,
+    /// Whether it has a gradient and optimizer states.
+    pub trained: bool,
 }
 
 impl Parameter {
@@ -173,9 +179,18 @@ impl Parameter {
 }
 
 impl Op {
-    /// The parameters of the operator, unsharded.
+    /// The parameters of the operator, unsharded, those of adapters last.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let own = |name, shape: &[u64]| Parameter { name, shape: shape.to_vec(), tied: false };
+        let mut parameters = self.own_parameters();
+        parameters.extend(self.trained.adapters().iter().flat_map(Adapter::parameters));
+        parameters
+    }
+
+    /// The parameters without those of adapters.
+    fn own_parameters(&self) -> Vec<Parameter> {
+        let trained = !self.trained.is_frozen();
+        let own =
+            |name, shape: &[u64]| Parameter { name, shape: shape.to_vec(), tied: false, trained };
         match self.kind {
             OpKind::TokenEmbedding { vocab } => vec![own("weight", &[vocab, self.width])],
             OpKind::PositionEmbedding { positions } => {
@@ -194,6 +209,7 @@ impl Op {
                     name: "weight",
                     shape: vec![input, output],
                     tied: weight == Weight::TokenEmbedding,
+                    trained,
                 }];
                 if bias {
                     parameters.push(own("bias", &[output]));

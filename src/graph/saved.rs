@@ -4,7 +4,8 @@
 //!
 //! | operator | keeps |
 //! |---|---|
-//! | linear, norm, activation | its input |
+//! | linear, norm, activation | its input; a frozen linear layer only where it has adapters |
+//! | adapter X·A·B | X·A beside the layer's input |
 //! | ReLU, tanh | its output |
 //! | attention, unfused | its input (Q, K, V), softmax, dropout mask, softmax after dropout |
 //! | attention, fused | its input, its output, log-sum-exp of each row and head |
@@ -75,6 +76,8 @@ pub enum SavedKind {
     LogSumExp,
     /// Logits, or their softmax \[rows, classes\].
     Logits,
+    /// Products X·A of a linear layer's adapters \[rows, their ranks\].
+    Adapters,
 }
 
 impl SavedTensor {
@@ -138,6 +141,15 @@ impl Graph {
         let mask = |elements| tensor(SavedKind::DropoutMask, node, elements, MASK_BYTES);
         match op.kind {
             OpKind::Activation(Activation::Relu | Activation::Tanh) => vec![output()],
+            OpKind::Linear { .. } if op.trained.is_frozen() => {
+                let ranks = op.trained.total_rank();
+                if ranks == 0 {
+                    return Vec::new();
+                }
+                let products = op.rows.saturating_mul(ranks);
+                let products = tensor(SavedKind::Adapters, node, products, element);
+                input().into_iter().chain([products]).collect()
+            }
             OpKind::Linear { .. } | OpKind::Norm { .. } | OpKind::Activation(_) => {
                 input().into_iter().collect()
             }

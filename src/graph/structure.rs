@@ -7,6 +7,7 @@
 
 use super::blocks::Segment;
 use super::op::{Edge, Op, OpKind};
+use super::trained::Trained;
 use petgraph::Direction;
 use petgraph::algo::is_isomorphic_matching;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -17,7 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// What counts of an operator: everything but its name. The entry of a segment counts as a place
 /// only, whatever operator stands there.
 #[derive(PartialEq, Eq, Hash)]
-struct Label<'a>(Option<(&'a OpKind, u64, u64, bool)>);
+struct Label<'a>(Option<(&'a OpKind, u64, u64, bool, &'a Trained)>);
 
 /// A segment by itself, with its entry as node 0 where it has one.
 type Shape<'a> = DiGraph<Label<'a>, &'a Edge>;
@@ -48,7 +49,7 @@ fn shape<'a>(dag: &'a DiGraph<Op, Edge>, segment: &Segment, position: &mut [usiz
     }
     for &node in &segment.ops {
         let op = &dag[node];
-        let label = Label(Some((&op.kind, op.rows, op.width, op.attention_core)));
+        let label = Label(Some((&op.kind, op.rows, op.width, op.attention_core, &op.trained)));
         position[node.index()] = shape.add_node(label).index();
         for edge in dag.edges_directed(node, Direction::Incoming) {
             let from = NodeIndex::new(position[edge.source().index()]);
@@ -113,6 +114,7 @@ mod tests {
             rows: 1,
             width,
             attention_core: false,
+            trained: Trained::All,
         };
         let mut segments = Vec::new();
         let mut entry = dag.add_node(op("entry".into(), 8));

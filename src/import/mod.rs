@@ -142,5 +142,6 @@ fn training(fields: &mut Fields<'_>, pretraining: Objective) -> TrainingSpec {
         max_predictions_per_sequence: None,
         num_labels: labels,
         tokens: fields.options.tokens,
+        lora: None,
     }
 }

@@ -1,7 +1,7 @@
 //! What one stage holds in memory at its peak, in whole bytes.
 
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageShape, StageWork};
+use super::stage::{BlockTimes, StageParameters, StageShape, StageWork};
 use crate::plan::OptimizerSharding;
 use crate::units::Bytes;
 
@@ -54,7 +54,8 @@ impl MemoryModel {
     ///
     /// Sharding divides what it shards over the replicas (Rajbhandari et al. 2020): optimizer
     /// states from ZeRO-1 on, gradients from ZeRO-2, parameters under ZeRO-3, whose two largest
-    /// neighbouring blocks are whole while they run.
+    /// neighbouring blocks are whole while they run. Frozen parameters have neither gradients nor
+    /// states; ZeRO-3 shards them too.
     pub fn peak(
         &self,
         shape: &StageShape,
@@ -62,17 +63,17 @@ impl MemoryModel {
         chunks: &[StageWork<'_>],
         in_flight: &[InFlight],
     ) -> StageMemory {
-        let elements: u64 = chunks.iter().map(|work| work.parameters(layer).0).sum();
+        let StageParameters { all, trained, .. } = StageParameters::of(chunks, layer);
         let replicas = shape.replicas;
-        let sharded = |bytes: u64, from: OptimizerSharding| {
+        let sharded = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = Bytes::new(elements) * bytes;
             if shape.sharding >= from { whole.div_ceil(replicas) } else { whole }
         };
         let [parameter, gradient, optimizer] = self.state;
         let mut memory = StageMemory {
-            parameters: sharded(parameter, OptimizerSharding::Zero3),
-            gradients: sharded(gradient, OptimizerSharding::Zero2),
-            optimizer: sharded(optimizer, OptimizerSharding::Zero1),
+            parameters: sharded(all, parameter, OptimizerSharding::Zero3),
+            gradients: sharded(trained, gradient, OptimizerSharding::Zero2),
+            optimizer: sharded(trained, optimizer, OptimizerSharding::Zero1),
             activations: peak_activations(layer, chunks, in_flight),
             other: self.fixed + self.transfer * 2,
         };
@@ -85,13 +86,13 @@ impl MemoryModel {
             memory.parameters += Bytes::new(whole_blocks(layer, chunks)) * parameter;
         }
         if shape.sharding >= OptimizerSharding::Zero2 && replicas > 1 {
-            let bucket = shape.bucket_elements.max(layer.parameters).min(elements);
+            let bucket = shape.bucket_elements.max(layer.trained()).min(trained);
             memory.gradients += Bytes::new(bucket) * gradient;
         }
-        memory.gradients += Bytes::new(elements) * self.gradient_copy;
+        memory.gradients += Bytes::new(trained) * self.gradient_copy;
         let mut transient = peak_transient(layer, chunks);
         if replicas > 1 {
-            let bucket = Bytes::new(elements.min(shape.bucket_elements)) * shape.gradient_bytes;
+            let bucket = Bytes::new(trained.min(shape.bucket_elements)) * shape.gradient_bytes;
             transient += bucket * self.reduce_buffers;
         }
         let lost = (memory.activations + transient).as_f64() * self.fragmentation;

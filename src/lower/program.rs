@@ -5,7 +5,7 @@
 //! their durations from the cost model; the executor runs them.
 
 use super::schedule::{Pipeline, Step};
-use crate::graph::{BlockKind, Op, OpKind};
+use crate::graph::{BlockKind, Op, OpKind, Parameter};
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::sharding::{Instruction, Layout, Sharding, TensorShape};
 
@@ -113,11 +113,14 @@ impl Operator {
             .into_iter()
             .map(|parameter| {
                 let is_weight = parameter.name == "weight";
+                let adapter = self.adapter_split(&parameter);
+                let trained = parameter.trained;
                 let mut shape = parameter.shape;
                 if parameter.tied {
                     shape.reverse();
                 }
                 let (split, reduced) = match self.op.kind {
+                    _ if adapter.is_some() => adapter.unwrap_or_default(),
                     OpKind::Linear { .. } => match (strategy, is_weight) {
                         ("column" | "column-gather", true) => {
                             (Some(usize::from(!parameter.tied)), false)
@@ -133,9 +136,30 @@ impl Operator {
                     _ => (None, rows_are_split),
                 };
                 let (name, tied) = (parameter.name, parameter.tied);
+                let reduced = reduced && trained;
                 LocalParameter { name, shape, split, ways, reduced, tied }
             })
             .collect()
+    }
+}
+
+impl Operator {
+    /// Which dimension of an adapter's matrix is split, and whether its gradient is a sum over the
+    /// ranks; nothing for other parameters.
+    fn adapter_split(&self, parameter: &Parameter) -> Option<(Option<usize>, bool)> {
+        let strategy = self.sharding.strategy;
+        if parameter.is_lora_a() {
+            return Some(match strategy {
+                "row" | "row-scatter" => (Some(0), false),
+                "sequence" | "column" | "column-gather" => (None, true),
+                _ => (None, false),
+            });
+        }
+        parameter.is_lora_b().then(|| match strategy {
+            "column" | "column-gather" => (Some(1), false),
+            "sequence" | "row-scatter" => (None, true),
+            _ => (None, false),
+        })
     }
 }
 
@@ -282,9 +306,10 @@ impl Program {
         }
     }
 
-    /// Whether the head shares the token embedding's table.
+    /// Whether the head shares the token embedding's table, and both train it.
     pub fn is_tied(&self) -> bool {
-        let tied = |operator: &Operator| operator.op.parameters().iter().any(|p| p.tied);
+        let tied =
+            |operator: &Operator| operator.op.parameters().iter().any(|p| p.tied && p.trained);
         self.block(BlockKind::Head).operators.iter().any(tied)
     }
 

@@ -26,8 +26,49 @@ pub struct BlockTimes {
     pub transient: [Bytes; 3],
     /// Parameter elements on the rank.
     pub parameters: u64,
+    /// Of these, elements that are not trained: no gradients, no optimizer states.
+    pub frozen: u64,
     /// Of these, elements whose gradients are summed over the tensor-parallel ranks.
     pub tensor_reduced: u64,
+}
+
+impl BlockTimes {
+    /// Parameter elements on the rank that have gradients and optimizer states.
+    pub fn trained(&self) -> u64 {
+        self.parameters.saturating_sub(self.frozen)
+    }
+}
+
+/// Parameter elements of a chunk or a stage on one rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageParameters {
+    /// All of them.
+    pub all: u64,
+    /// Those that have gradients and optimizer states.
+    pub trained: u64,
+    /// Those whose gradients are summed over the tensor-parallel ranks.
+    pub tensor_reduced: u64,
+}
+
+impl StageParameters {
+    /// Adds `count` blocks of a kind.
+    fn add(&mut self, count: u64, block: &BlockTimes) {
+        self.all += count * block.parameters;
+        self.trained += count * block.trained();
+        self.tensor_reduced += count * block.tensor_reduced;
+    }
+
+    /// Those of some chunks together.
+    pub fn of(chunks: &[StageWork<'_>], layer: &BlockTimes) -> StageParameters {
+        let mut sum = StageParameters::default();
+        for work in chunks {
+            sum.add(work.num_layers(), layer);
+            for block in [work.embedding, work.head].into_iter().flatten() {
+                sum.add(1, block);
+            }
+        }
+        sum
+    }
 }
 
 /// Time of a pass: its kernels and collectives, or the time of the host to launch the kernels
@@ -119,16 +160,6 @@ impl<'a> StageWork<'a> {
             .chain(std::iter::repeat_n((layer, 0), none));
         let ends = |block: Option<&'a BlockTimes>| block.map(|block| (block, 0)).into_iter();
         ends(self.embedding).chain(layers).chain(ends(self.head))
-    }
-
-    /// Parameter elements of the chunk on the rank, and those reduced over tensor ranks.
-    pub fn parameters(&self, layer: &BlockTimes) -> (u64, u64) {
-        let mut sum =
-            (self.num_layers() * layer.parameters, self.num_layers() * layer.tensor_reduced);
-        for block in [self.embedding, self.head].into_iter().flatten() {
-            sum = (sum.0 + block.parameters, sum.1 + block.tensor_reduced);
-        }
-        sum
     }
 }
 
@@ -228,13 +259,16 @@ impl<'a> StageModel<'a> {
     }
 
     fn forward_items(&self, work: &StageWork<'a>) -> Vec<Item> {
-        let gather = self.gather(self.layer.parameters);
+        // Under ZeRO-3 all parameters are in parts; else those that the last step has updated.
+        let all = self.shape.sharding == OptimizerSharding::Zero3;
+        let gathered = |block: &BlockTimes| if all { block.parameters } else { block.trained() };
+        let gather = self.gather(gathered(self.layer));
         let item = |(block, _): (&'a BlockTimes, usize)| Item {
             compute: block.forward,
             gather: if std::ptr::eq(block, self.layer) {
                 gather
             } else {
-                self.gather(block.parameters)
+                self.gather(gathered(block))
             },
             reduce: SimTime::ZERO,
         };
@@ -248,7 +282,7 @@ impl<'a> StageModel<'a> {
         let mut items: Vec<Item> = Vec::new();
         let mut blocks = work.blocks(self.layer).rev().peekable();
         while let Some((block, recompute)) = blocks.next() {
-            bucket += block.parameters;
+            bucket += block.trained();
             let closes = bucket >= self.shape.bucket_elements || blocks.peek().is_none();
             let mut reduce = SimTime::ZERO;
             if closes && bucket > 0 {
@@ -273,6 +307,9 @@ impl<'a> StageModel<'a> {
     }
 
     fn gather(&self, elements: u64) -> SimTime {
+        if elements == 0 {
+            return SimTime::ZERO;
+        }
         let bytes = Bytes::new(elements) * self.shape.parameter_bytes;
         self.prices.collective(Collective::AllGather, bytes, Group::Data)
     }
@@ -309,11 +346,8 @@ impl<'a> StageModel<'a> {
 
     /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
     fn optimizer(&self, chunks: &[StageWork<'a>]) -> SimTime {
-        let parameters = |work: &StageWork<'a>| work.parameters(self.layer);
-        let (elements, tensor_reduced) = chunks
-            .iter()
-            .map(parameters)
-            .fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        let StageParameters { trained: elements, tensor_reduced, .. } =
+            StageParameters::of(chunks, self.layer);
         let sharded = self.shape.sharding != OptimizerSharding::None;
         let share = if sharded { elements.div_ceil(self.shape.replicas) } else { elements };
         let mut time = self.prices.optimizer_step(share) + self.shape.step_overhead;

@@ -5,6 +5,7 @@ mod load;
 
 pub use load::load_plan;
 
+use crate::spec::LoraSpec;
 use crate::spec::stack::ScheduleKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct Plan {
     pub cluster: String,
     /// Name or path of the software stack.
     pub stack: String,
+    /// Low-rank adapters that it was made for; as the model says where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSpec>,
     /// Ways of each kind of parallelism.
     pub parallelism: Parallelism,
     /// Batch sizes.

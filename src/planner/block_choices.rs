@@ -42,6 +42,8 @@ pub(super) fn block_times(
         saved: option.saved,
         transient: option.transient,
         parameters: option.parameters.saturating_sub(shared),
+        // Tied weights are frozen with the embedding, or nothing is frozen.
+        frozen: option.frozen_parameters.saturating_sub(shared),
         tensor_reduced: option.tensor_reduced_parameters,
     }
 }
@@ -51,6 +53,7 @@ fn dominates(a: &BlockTimes, b: &BlockTimes) -> bool {
     a.forward <= b.forward
         && a.backward <= b.backward
         && a.parameters <= b.parameters
+        && a.trained() <= b.trained()
         && a.tensor_reduced <= b.tensor_reduced
         && a.recompute.iter().zip(&b.recompute).all(|(a, b)| a <= b)
         && a.saved.iter().zip(&b.saved).all(|(a, b)| a <= b)

@@ -29,8 +29,6 @@ pub struct BoundInput<'a> {
     pub after_pipeline: SimTime,
     /// Transfers from the first stage to the last.
     transfers: SimTime,
-    /// Fewest parameters of a layer, of any sharding.
-    layer_parameters: u64,
     /// Least time to gather a layer's parameters, where every pass does so.
     gather: SimTime,
     /// Least time to reduce a layer's gradients.
@@ -88,7 +86,6 @@ impl<'a> BoundInput<'a> {
         memory: MemoryModel,
     ) -> BoundInput<'a> {
         let heads = blocks.heads(candidate.pipeline);
-        let layer_parameters = fewest(&blocks.layer);
         let mut input = BoundInput {
             candidate,
             num_layers,
@@ -96,14 +93,13 @@ impl<'a> BoundInput<'a> {
             memory,
             after_pipeline: SimTime::ZERO,
             transfers: links.hops.iter().take(candidate.pipeline as usize - 1).copied().sum(),
-            layer_parameters,
             gather: SimTime::ZERO,
             reduce: SimTime::ZERO,
             embedding: least(&blocks.embedding, both),
             head: least(heads, both),
             embedding_reduce: SimTime::ZERO,
         };
-        let stage = input.least_parameters() / candidate.pipeline;
+        let stage = input.least_elements(BlockTimes::trained) / candidate.pipeline;
         let sharded = candidate.sharding != OptimizerSharding::None;
         let share = if sharded { stage / candidate.data } else { stage };
         input.after_pipeline = links.gradient_norm + prices.optimizer_step(share);
@@ -114,7 +110,7 @@ impl<'a> BoundInput<'a> {
     }
 
     fn price_communication(&mut self, prices: &dyn Prices, shape: &StageShape) {
-        let elements = self.layer_parameters;
+        let elements = fewest(&self.blocks.layer, held);
         if self.candidate.sharding == OptimizerSharding::Zero3 {
             let bytes = Bytes::new(elements) * shape.parameter_bytes;
             self.gather = prices.collective(Collective::AllGather, bytes, Group::Data);
@@ -126,6 +122,8 @@ impl<'a> BoundInput<'a> {
             _ => Collective::ReduceScatter,
         };
         let heads = self.blocks.heads(self.candidate.pipeline);
+        let most =
+            |blocks: &[BlockTimes]| blocks.iter().map(BlockTimes::trained).max().unwrap_or(0);
         let [embedding, layer, head] =
             [&self.blocks.embedding[..], &self.blocks.layer, heads].map(most);
         let all = embedding + layer * self.num_layers + head;
@@ -133,8 +131,9 @@ impl<'a> BoundInput<'a> {
         let bytes = Bytes::new(largest) * shape.gradient_bytes;
         let bucket = prices.collective(collective, bytes, Group::Data).picos() as f64;
         let rate = bucket / largest as f64 * (1.0 - 1e-9);
+        let elements = fewest(&self.blocks.layer, BlockTimes::trained);
         self.reduce = SimTime::from_picos((rate * elements as f64) as u64);
-        let embedding = fewest(&self.blocks.embedding);
+        let embedding = fewest(&self.blocks.embedding, BlockTimes::trained);
         self.embedding_reduce = SimTime::from_picos((rate * embedding as f64) as u64);
     }
 
@@ -200,9 +199,10 @@ impl<'a> BoundInput<'a> {
     /// Whether the states of the fullest stage, which holds at least its share of the parameters,
     /// are more than a device holds.
     fn state_does_not_fit(&self) -> bool {
-        let elements = self.least_parameters() / self.candidate.pipeline;
+        let all = self.least_elements(held) / self.candidate.pipeline;
+        let trained = self.least_elements(BlockTimes::trained) / self.candidate.pipeline;
         let [parameter, gradient, optimizer] = self.memory.state;
-        let share = |bytes: u64, from: OptimizerSharding| {
+        let share = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = u128::from(elements) * u128::from(bytes);
             if self.candidate.sharding >= from {
                 whole / u128::from(self.candidate.data)
@@ -210,17 +210,18 @@ impl<'a> BoundInput<'a> {
                 whole
             }
         };
-        let state = share(parameter, OptimizerSharding::Zero3)
-            + share(gradient, OptimizerSharding::Zero2)
-            + share(optimizer, OptimizerSharding::Zero1);
+        let state = share(all, parameter, OptimizerSharding::Zero3)
+            + share(trained, gradient, OptimizerSharding::Zero2)
+            + share(trained, optimizer, OptimizerSharding::Zero1);
         state + u128::from(self.memory.fixed.get()) > u128::from(self.memory.capacity.get())
     }
 
-    /// Parameters of the model on one tensor rank, however its blocks are sharded.
-    fn least_parameters(&self) -> u64 {
-        self.num_layers * self.layer_parameters
-            + fewest(&self.blocks.embedding)
-            + fewest(self.blocks.heads(self.candidate.pipeline))
+    /// Parameters of the model on one tensor rank, all or those trained, however its blocks are
+    /// sharded.
+    fn least_elements(&self, of: fn(&BlockTimes) -> u64) -> u64 {
+        self.num_layers * fewest(&self.blocks.layer, of)
+            + fewest(&self.blocks.embedding, of)
+            + fewest(self.blocks.heads(self.candidate.pipeline), of)
     }
 
     /// All blocks once forward and backward, with the transfers of the round trip (R).
@@ -275,10 +276,11 @@ impl<'a> BoundInput<'a> {
     }
 }
 
-fn most(blocks: &[BlockTimes]) -> u64 {
-    blocks.iter().map(|block| block.parameters).max().unwrap_or(0)
+/// Parameter elements of a block.
+fn held(block: &BlockTimes) -> u64 {
+    block.parameters
 }
 
-fn fewest(blocks: &[BlockTimes]) -> u64 {
-    blocks.iter().map(|block| block.parameters).min().unwrap_or(0)
+fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
+    blocks.iter().map(of).min().unwrap_or(0)
 }

@@ -127,6 +127,7 @@ impl Choice {
                 sequence_parallel: c.sequence_parallel,
             },
             batch: Batch { global: job.model.training.global_batch_size, micro: c.micro_batch },
+            lora: job.model.training.lora.clone(),
             schedule: c.schedule,
             optimizer_sharding: c.sharding,
             stages: self.stage_plans(job),

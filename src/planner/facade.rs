@@ -172,7 +172,25 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
     if job.model.dropout() != (0.0, 0.0) {
         list.push("Dropout is on, as the model says.".to_owned());
     }
+    list.extend(lora_words(job));
     list
+}
+
+/// What is taken for granted of adapters.
+fn lora_words(job: &Job) -> Vec<String> {
+    let Some(lora) = &job.model.training.lora else { return Vec::new() };
+    let [trained, frozen] = [job.graph.trained_parameters(), job.graph.frozen_parameters()];
+    vec![
+        format!(
+            "LoRA of {}: {trained} parameters are trained; {frozen} are frozen and have neither \
+             gradients nor optimizer states.",
+            lora.words()
+        ),
+        "Gradients flow down to the embedding, as in PEFT with recomputation; adapters are split as \
+         the layers that they stand beside, and have no dropout."
+            .to_owned(),
+        "No run with adapters is among the measured runs that the interval comes from.".to_owned(),
+    ]
 }
 
 fn overlap_words(job: &Job, c: &Candidate) -> String {

@@ -252,9 +252,9 @@ impl Job {
             + tensor.collective(Collective::AllGather, bytes, Group::Tensor)
     }
 
-    /// Elements of a token embedding's shard, where the head uses the same weights.
+    /// Elements of a token embedding's shard, where the head uses and trains the same weights.
     fn tied_elements(&self, tensor: u64) -> u64 {
-        let tied = |op: &crate::graph::Op| op.parameters().iter().any(|p| p.tied);
+        let tied = |op: &crate::graph::Op| op.parameters().iter().any(|p| p.tied && p.trained);
         let head = self.block(BlockKind::Head);
         if !head.ops.iter().any(|node| tied(&self.graph.dag[*node])) {
             return 0;

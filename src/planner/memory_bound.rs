@@ -144,22 +144,25 @@ impl<'a> MemoryBound<'a> {
     /// Least bytes of parameters, gradients and optimizer states of a stage.
     fn state(&self, q: usize, n: u64) -> f64 {
         let candidate = self.input.candidate;
-        let least =
-            |blocks: &[BlockTimes]| blocks.iter().map(|block| block.parameters).min().unwrap_or(0);
-        let mut elements = n * self.layer.parameters;
-        if q == 0 {
-            elements += least(&self.input.blocks.embedding);
-        }
-        if q as u64 + 1 == candidate.pipeline {
-            elements += least(self.input.blocks.heads(candidate.pipeline));
-        }
-        let share = |bytes: u64, from: OptimizerSharding| {
+        let elements = |of: fn(&BlockTimes) -> u64| {
+            let least = |blocks: &[BlockTimes]| blocks.iter().map(of).min().unwrap_or(0);
+            let mut elements = n * of(self.layer);
+            if q == 0 {
+                elements += least(&self.input.blocks.embedding);
+            }
+            if q as u64 + 1 == candidate.pipeline {
+                elements += least(self.input.blocks.heads(candidate.pipeline));
+            }
+            elements
+        };
+        let (all, trained) = (elements(|block| block.parameters), elements(BlockTimes::trained));
+        let share = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = elements as f64 * bytes as f64;
             if candidate.sharding >= from { whole / candidate.data as f64 } else { whole }
         };
         let [parameter, gradient, optimizer] = self.input.memory.state;
-        share(parameter, OptimizerSharding::Zero3)
-            + share(gradient, OptimizerSharding::Zero2)
-            + share(optimizer, OptimizerSharding::Zero1)
+        share(all, parameter, OptimizerSharding::Zero3)
+            + share(trained, gradient, OptimizerSharding::Zero2)
+            + share(trained, optimizer, OptimizerSharding::Zero1)
     }
 }

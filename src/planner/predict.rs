@@ -153,6 +153,7 @@ impl<'a> Staged<'a> {
         let job = self.job;
         let seconds = end.seconds().get();
         let batch = job.model.training.global_batch_size;
+        let lora = job.model.training.lora.as_ref();
         let devices = self.choice.candidate.devices() as f64;
         let tokens = (batch * job.model.sequence_length) as f64 / seconds;
         let model_flops = job.graph.model_flops(batch).get();
@@ -172,6 +173,8 @@ impl<'a> Staged<'a> {
             hfu: hardware / peak,
             peak_memory_bytes: fullest,
             memory_capacity_bytes: job.device.memory.get(),
+            trained_parameters: lora.map(|_| job.graph.trained_parameters()),
+            frozen_parameters: lora.map(|_| job.graph.frozen_parameters()),
             breakdown: self.breakdown(structure, evaluated, end),
             stages: self.stages(evaluated),
         }

@@ -30,6 +30,7 @@ fn plan(t: u64, p: u64, d: u64, v: u64, sequence_parallel: bool) -> Plan {
             sequence_parallel,
         },
         batch: Batch { global: 64, micro: 2 },
+        lora: None,
         schedule: if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB },
         optimizer_sharding: OptimizerSharding::Zero1,
         stages: Vec::new(),

@@ -25,6 +25,8 @@ struct Synthetic {
     hop: u64,
     blocking: bool,
     overlap: bool,
+    /// Tenths of the parameters that are not trained.
+    frozen_tenths: u64,
 }
 
 /// A number in `low..high` that depends on the seed and a key only.
@@ -67,13 +69,15 @@ impl Synthetic {
         let time =
             |base: u64| SimTime::from_picos(base * micro_batch * size / tensor / 4 + n(9, 0, 3));
         let bytes = |base: u64| Bytes::new(base * micro_batch * size / tensor);
+        let parameters = size * n(10, 10, 40) / tensor;
         BlockTimes {
             forward: time(n(1, 20, 40)),
             backward: time(n(2, 30, 80)),
             recompute: [SimTime::ZERO, time(n(3, 2, 9)), time(n(4, 10, 30))],
             saved: [bytes(n(5, 16, 30)), bytes(n(6, 9, 16)), bytes(n(7, 2, 8))],
             transient: [bytes(1), bytes(2), bytes(n(8, 3, 20))],
-            parameters: size * n(10, 10, 40) / tensor,
+            parameters,
+            frozen: parameters * self.frozen_tenths / 10,
             tensor_reduced: if tensor > 1 { 2 } else { 0 },
         }
     }
@@ -267,13 +271,16 @@ fn run(costs: &Synthetic, space: &Space, objective: Objective, top: usize) -> Fo
 }
 
 fn synthetic() -> impl Strategy<Value = Synthetic> {
-    (any::<u64>(), 300u64..4000, 0u64..20, any::<bool>(), any::<bool>()).prop_map(
-        |(seed, capacity, hop, blocking, overlap)| Synthetic {
+    // Half of the jobs train everything.
+    let frozen = prop_oneof![Just(0u64), 1u64..10];
+    (any::<u64>(), 300u64..4000, 0u64..20, any::<bool>(), any::<bool>(), frozen).prop_map(
+        |(seed, capacity, hop, blocking, overlap, frozen_tenths)| Synthetic {
             seed,
             capacity,
             hop,
             blocking,
             overlap,
+            frozen_tenths,
         },
     )
 }
@@ -370,7 +377,14 @@ proptest! {
 
 #[test]
 fn every_column_fits_and_places_its_layers() {
-    let costs = Synthetic { seed: 5, capacity: 6000, hop: 4, blocking: false, overlap: true };
+    let costs = Synthetic {
+        seed: 5,
+        capacity: 6000,
+        hop: 4,
+        blocking: false,
+        overlap: true,
+        frozen_tenths: 0,
+    };
     let space = space(4, 4, 4);
     let found = run(&costs, &space, Objective::Time, 4);
     assert!(!found.best.is_empty());

@@ -78,6 +78,7 @@ pub(super) fn facts(input: &ReportInput<'_>) -> Vec<Fact> {
             note: format!("of {}, {}", number::bytes(room.capacity), room.words()),
         },
     ];
+    facts.extend(trained(prediction));
     if let Some(run) = summary::run(input) {
         facts.push(Fact {
             name: "Training run",
@@ -100,6 +101,16 @@ pub(super) fn facts(input: &ReportInput<'_>) -> Vec<Fact> {
         }
     }
     facts
+}
+
+/// How many parameters are trained, where not all are.
+pub(super) fn trained(prediction: &crate::sim::Prediction) -> Option<Fact> {
+    let (trained, frozen) = (prediction.trained_parameters?, prediction.frozen_parameters?);
+    Some(Fact {
+        name: "Trained",
+        value: format!("{} parameters", number::tokens(trained)),
+        note: format!("{} are frozen", number::tokens(frozen)),
+    })
 }
 
 /// The stages, with what each holds.

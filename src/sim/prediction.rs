@@ -27,6 +27,12 @@ pub struct Prediction {
     pub peak_memory_bytes: u64,
     /// Memory of that rank's device.
     pub memory_capacity_bytes: u64,
+    /// Parameters that are trained, where not all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_parameters: Option<u64>,
+    /// Parameters that stay as they are, where some do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_parameters: Option<u64>,
     /// Where the iteration goes, on the stage that decides it; exposed parts only, sums to the
     /// iteration time.
     pub breakdown: Breakdown,

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod device;
 pub mod diagnostic;
 pub mod load;
+mod lora;
 pub mod model;
 mod nearest;
 pub mod schema;
@@ -24,6 +25,7 @@ pub use device::{
 pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
 pub(crate) use diagnostic::{Mark, quoted};
 pub use load::{Document, load, load_cluster, load_device, load_model, load_stack, parse, placed};
+pub use lora::{LoraSpec, LoraTarget};
 pub use model::{
     Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer,
     ParallelBranches, Position, Precision, TrainingSpec,

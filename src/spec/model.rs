@@ -1,5 +1,6 @@
 //! `models/*.yaml`: the architecture of a transformer and how it is trained.
 
+use super::LoraSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -263,6 +264,9 @@ pub struct TrainingSpec {
     /// Tokens of the whole training run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+    /// Low-rank adapters in place of full training; everything is trained where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSpec>,
 }
 
 fn adam() -> Optimizer {

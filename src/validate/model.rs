@@ -78,6 +78,7 @@ fn training(row: &Row, global_batch: u64) -> Result<TrainingSpec, Skip> {
         max_predictions_per_sequence: None,
         num_labels: None,
         tokens: None,
+        lora: None,
     })
 }
 

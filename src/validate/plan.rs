@@ -251,6 +251,7 @@ pub fn plans(
                     sequence_parallel,
                 },
                 batch: Batch { global: batch, micro: b },
+                lora: None,
                 schedule,
                 optimizer_sharding,
                 stages,

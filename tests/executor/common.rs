@@ -51,6 +51,7 @@ pub(crate) fn single(global: u64, micro: u64) -> Plan {
             sequence_parallel: false,
         },
         batch: Batch { global, micro },
+        lora: None,
         schedule: ScheduleKind::OneFOneB,
         optimizer_sharding: OptimizerSharding::None,
         stages: Vec::new(),

@@ -212,6 +212,7 @@ pub(crate) fn read(arguments: &Arguments, world: u64, names: [&str; 3]) -> Plan 
             global: number("--global-batch-size").unwrap(),
             micro: number("--micro-batch-size").unwrap(),
         },
+        lora: None,
         schedule: if virtual_stages > 1 {
             ScheduleKind::Interleaved
         } else {

@@ -82,6 +82,7 @@ pub(crate) fn shorthand(names: Names, ways: [u64; 4], batch: [u64; 2], v: u64) -
             sequence_parallel: tensor > 1,
         },
         batch: Batch { global, micro },
+        lora: None,
         schedule: if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB },
         optimizer_sharding: OptimizerSharding::Zero1,
         stages: Vec::new(),

@@ -141,6 +141,7 @@ fn plan(tensor: u64, stages: u64, data: u64, micro_batches: u64) -> Plan {
             sequence_parallel: true,
         },
         batch: Batch { global: micro_batches * data, micro: 1 },
+        lora: None,
         schedule: ScheduleKind::OneFOneB,
         optimizer_sharding: OptimizerSharding::Zero1,
         stages: (0..stages).map(stage).collect(),
@@ -193,6 +194,8 @@ fn prediction(stages: u64, micro_batches: u64, time: f64) -> Prediction {
         hfu: 0.512,
         peak_memory_bytes: list.iter().map(|stage| stage.peak_memory_bytes).max().unwrap_or(0),
         memory_capacity_bytes: 80 * GIB,
+        trained_parameters: None,
+        frozen_parameters: None,
         breakdown,
         stages: list,
     }

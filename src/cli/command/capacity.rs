@@ -2,9 +2,10 @@
 
 use super::capacity_grid::{Sources, grid, objective};
 use crate::capacity::{CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
-use crate::cli::args::{self, Format, ModelArgs, Verbosity, parse_seconds, parse_tokens};
+use crate::cli::args::{self, Format, ModelArgs, Verbosity, parse_seconds};
 use crate::cli::command::search::{SearchObjective, in_threads};
 use crate::cli::pins::PinArgs;
+use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt, output};
 use crate::planner::SearchStatus;
@@ -27,9 +28,9 @@ pub struct CapacityArgs {
     /// Software stack: a name of the catalogue or a path
     #[arg(long, value_name = "STACK", default_value = args::DEFAULT_STACK)]
     pub stack: String,
-    /// Tokens of the training run, such as `300B` [default: the model's]
-    #[arg(long, value_name = "TOKENS", value_parser = parse_tokens)]
-    pub tokens: Option<u64>,
+    /// How much is trained on.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
     /// Longest run, failures counted, such as `30d`
     #[arg(long, value_name = "DURATION")]
     pub deadline: Option<Seconds>,
@@ -178,7 +179,9 @@ fn command_line(args: &CapacityArgs, grid: &Grid) -> String {
     flag("global-batch", model.global_batch.map(|n| n.to_string()));
     flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
     flag("precision", model.precision.map(output::word));
-    flag("tokens", args.tokens.map(|n| n.to_string()));
+    for (name, value) in model.lora.flags().into_iter().chain(args.dataset.flags()) {
+        flag(name, value);
+    }
     let plain = |time: Seconds| format!("{}s", time.get());
     flag("deadline", args.deadline.map(plain));
     flag("budget", args.budget.map(|budget| budget.get().to_string()));

@@ -25,9 +25,10 @@ pub(super) fn grid(args: &CapacityArgs) -> Result<(Grid, Sources), Failure> {
     let folder = Path::new(".");
     let (model, model_source) = args.model.load(folder)?;
     let (stack, stack_source) = spec::load_stack(&args.stack, folder)?;
-    let Some(tokens) = args.tokens.or(model.training.tokens) else {
+    let Some(tokens) = args.dataset.tokens_or_own(&model)? else {
         return Err(Failure::Usage(
-            "the model says nothing of its tokens: add `--tokens 300B`".to_owned(),
+            "the model says nothing of its tokens: add `--tokens 300B`, or `--examples 52K --epochs 3`"
+                .to_owned(),
         ));
     };
     if args.objective == SearchObjective::Devices && args.deadline.is_none() {

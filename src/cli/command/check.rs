@@ -37,6 +37,9 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let certificate = beside("certificate.json")?;
     let (mut model, _) = spec::load_model(&plan.model, folder)?;
+    if let Some(lora) = &plan.lora {
+        model.training.lora = Some(lora.clone());
+    }
     model.training.global_batch_size = plan.batch.global;
     if let Some(space) = certificate.as_ref().map(|certificate| &certificate["space"]) {
         if let Some(tokens) = space["sequence_length"].as_u64() {

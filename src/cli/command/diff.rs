@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::args::Format;
 use crate::cli::plan_args::PlanArgs;
 use crate::cli::table::{self, Row, Table};
+use crate::cli::tuning_args::LoraArgs;
 use crate::explain::{Difference, Side, differences, sentences};
 use crate::planner::SearchOutcome;
 use crate::planner::predict::predict;
@@ -67,7 +68,8 @@ fn read(given: &Path) -> Result<Side, Failure> {
     } else {
         let (model, cluster, stack) = (None, None, None);
         let (sequence_length, precision) = (None, None);
-        let plan = PlanArgs { plan: path, model, cluster, stack, sequence_length, precision };
+        let lora = LoraArgs::default();
+        let plan = PlanArgs { plan: path, model, cluster, stack, sequence_length, precision, lora };
         let loaded = plan.load()?;
         let predicted = predict(&loaded.job, &loaded.choice)
             .ok_or_else(|| Failure::BadInput(format!("`{name}`: its schedule can not be run")))?;

@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(args.job.stack, "megatron-core");
         assert!(args.pins.pp.as_ref().unwrap().allows(8) && !args.pins.pp.unwrap().allows(6));
         assert_eq!(args.pins.schedule, [ScheduleKind::OneFOneB, ScheduleKind::Interleaved]);
-        assert_eq!(args.tokens, Some(300_000_000_000));
+        assert_eq!(args.dataset.tokens, Some(300_000_000_000));
         assert_eq!(args.output.report_folder("m", "c"), Some("out".into()));
     }
 

@@ -1,8 +1,9 @@
 //! `search`: the best plan of a model on a cluster, its prediction and its proof.
 
-use crate::cli::args::{self, Format, JobArgs, Verbosity, parse_seconds, parse_tokens};
+use crate::cli::args::{self, Format, JobArgs, Verbosity, parse_seconds};
 use crate::cli::output::{self, Shown};
 use crate::cli::pins::PinArgs;
+use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt};
 use crate::planner::facade::{Answer, Planned, Request, plan};
@@ -38,9 +39,9 @@ pub struct SearchArgs {
     /// What the best plan is best at
     #[arg(long, value_enum, default_value_t)]
     pub objective: SearchObjective,
-    /// Tokens of the training run, such as `300B` [default: the model's]
-    #[arg(long, value_name = "TOKENS", value_parser = parse_tokens)]
-    pub tokens: Option<u64>,
+    /// How much is trained on.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
     /// Time for the training run, such as `30d`
     #[arg(long, value_name = "DURATION", required_if_eq("objective", "devices"))]
     pub deadline: Option<Seconds>,
@@ -151,7 +152,7 @@ fn show(
         outcome: &planned.outcome,
         timeline: &planned.timeline,
         certificate: Some((&planned.certificate, &planned.certificate_summary)),
-        tokens: args.tokens,
+        tokens: args.dataset.tokens(&given.model)?,
         command: &command,
         quiet: verbosity.quiet,
     };
@@ -163,7 +164,7 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
     let deadline = match args.deadline {
         None => None,
         Some(deadline) => {
-            let Some(tokens) = args.tokens.or(job.model.training.tokens) else {
+            let Some(tokens) = args.dataset.tokens_or_own(&job.model)? else {
                 return Err(Failure::Usage(
                     "`--deadline` needs the tokens of the run: add `--tokens 300B`".to_owned(),
                 ));
@@ -215,12 +216,17 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
     flag("global-batch", model.global_batch.map(|n| n.to_string()));
     flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
     flag("precision", model.precision.map(output::word));
+    for (name, value) in model.lora.flags() {
+        flag(name, value);
+    }
     for (name, value) in args.pins.flags() {
         flag(name, value);
     }
     let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());
     flag("objective", objective.filter(|name| name != "time"));
-    flag("tokens", args.tokens.map(|n| n.to_string()));
+    for (name, value) in args.dataset.flags() {
+        flag(name, value);
+    }
     flag("deadline", args.deadline.map(|d| format!("{}s", d.get())));
     flag("top", (args.top != 3).then(|| args.top.to_string()));
     line

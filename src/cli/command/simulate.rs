@@ -42,6 +42,14 @@ pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
     if args.job.model.global_batch.is_none() {
         given.model.training.global_batch_size = plan.batch.global;
     }
+    if let (None, Some(lora)) = (args.job.model.lora.lora_rank, &plan.lora) {
+        given.model.training.lora = Some(lora.clone());
+        let findings = spec::Document::findings(&given.model);
+        if !findings.is_empty() {
+            let what = format!("`{}` with model `{}`", args.plan, given.model.name);
+            return Err(Failure::Spec(spec::SpecError::unplaced(findings, &what)));
+        }
+    }
     let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", args.plan));

@@ -109,6 +109,12 @@ fn given(named: Option<&str>, folder: &Path) -> Result<Given, Failure> {
     };
     let (mut model, _) = spec::load_model(&plan.model, folder)?;
     model.training.global_batch_size = plan.batch.global;
+    if plan.lora.is_some() || model.training.lora.is_some() {
+        return Err(Failure::Missing(format!(
+            "`{name}` trains LoRA adapters beside frozen weights, which the executor does not run yet; \
+             verify the same model with everything trained, by a plan without `lora`"
+        )));
+    }
     let (cluster, _) = Cluster::load(&plan.cluster, folder)?;
     let (stack, _) = spec::load_stack(EXECUTOR_STACK, folder)?;
     Ok(Given { name, plan, model, cluster, stack })

@@ -40,7 +40,7 @@ struct Elimination<'a> {
 /// All options of a block that no other beats, fastest first.
 ///
 /// An option beats another if it is nowhere worse in the times and launches of forward, backward,
-/// selective and full recomputation, parameters, parameters reduced over the group, saved and transient
+/// selective and full recomputation, parameters, trained parameters, parameters reduced over the group, saved and transient
 /// bytes under each recomputation; of equals one is kept, the same in every run. `boundary` is the
 /// layout of the block's input and output, replicated or sequence. Empty where the block can not be
 /// split so.
@@ -75,7 +75,7 @@ pub(super) fn options_of(priced: &PricedBlock) -> Vec<BlockOption> {
 }
 
 /// What options are compared by.
-pub(super) fn option_cost(option: &BlockOption) -> [u64; 16] {
+pub(super) fn option_cost(option: &BlockOption) -> [u64; 17] {
     [
         option.forward.time().picos(),
         option.backward.time().picos(),
@@ -90,6 +90,7 @@ pub(super) fn option_cost(option: &BlockOption) -> [u64; 16] {
         option.recompute[1].launches,
         option.recompute[2].launches,
         option.recompute[2].time().picos(),
+        option.trained_parameters(),
         option.transient[0].get(),
         option.transient[1].get(),
         option.transient[2].get(),

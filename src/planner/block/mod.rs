@@ -52,11 +52,18 @@ pub struct BlockOption {
     /// Those of them that are the token embedding's weights, held for the head. Where embedding
     /// and head stand on one stage and shard the vocabulary alike they are the same memory.
     pub tied_parameters: u64,
+    /// Those of them that are not trained.
+    pub frozen_parameters: u64,
     /// Parameter elements whose gradient is summed over the tensor group once a step.
     pub tensor_reduced_parameters: u64,
 }
 
 impl BlockOption {
+    /// Parameter elements on a rank that have gradients and optimizer states.
+    pub fn trained_parameters(&self) -> u64 {
+        self.parameters.saturating_sub(self.frozen_parameters)
+    }
+
     /// Picoseconds of forward and backward pass, without recomputation.
     pub fn time_picos(&self) -> u64 {
         self.forward.time().picos() + self.backward.time().picos()

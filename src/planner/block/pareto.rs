@@ -4,7 +4,7 @@
 use super::price::Measure;
 
 /// Coordinates of a point: all but the last are sums over parts, the last is a maximum.
-pub(super) const DIMENSIONS: usize = 14;
+pub(super) const DIMENSIONS: usize = 15;
 
 /// What a partial choice has cost so far.
 pub(super) type Coordinates = [u64; DIMENSIONS];
@@ -32,6 +32,8 @@ pub(super) fn coordinates(measure: &Measure) -> Coordinates {
         measure.selective.launches,
         measure.again.launches,
         measure.again.time().picos(),
+        // Those that are trained have gradients and states beside.
+        measure.parameters.saturating_sub(measure.frozen_parameters),
         measure.workspace,
     ]
 }

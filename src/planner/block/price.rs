@@ -25,6 +25,7 @@ pub(super) struct Measure {
     pub again: PassCost,
     pub parameters: u64,
     pub tied_parameters: u64,
+    pub frozen_parameters: u64,
     pub reduced_parameters: u64,
     /// Kept whether or not the attention core is recomputed.
     pub saved: u64,
@@ -45,6 +46,7 @@ impl Measure {
         self.again += &other.again;
         self.parameters += other.parameters;
         self.tied_parameters += other.tied_parameters;
+        self.frozen_parameters += other.frozen_parameters;
         self.reduced_parameters += other.reduced_parameters;
         self.saved += other.saved;
         self.core_saved += other.core_saved;
@@ -219,6 +221,7 @@ impl<'a> PricedBlock<'a> {
             ],
             parameters: total.parameters,
             tied_parameters: total.tied_parameters,
+            frozen_parameters: total.frozen_parameters,
             tensor_reduced_parameters: total.reduced_parameters,
         }
     }
@@ -238,6 +241,7 @@ fn node_prices(structure: &Structure, op: usize, pricer: &mut Pricer) -> Vec<Mea
             again: PassCost::default(),
             parameters: sharding.parameters,
             tied_parameters: sharding.tied_parameters,
+            frozen_parameters: sharding.frozen_parameters,
             reduced_parameters: sharding.tensor_reduced_parameters,
             saved: if in_core { 0 } else { own },
             core_saved: if in_core { own } else { 0 },

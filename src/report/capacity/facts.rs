@@ -4,7 +4,7 @@ use super::CapacityInput;
 use crate::capacity::{Cell, Objective, Place, Review};
 use crate::report::number;
 use crate::report::summary::plan_line;
-use crate::report::table::Fact;
+use crate::report::table::{self, Fact};
 
 /// `h100, 512 devices`.
 pub(super) fn place(review: &Review, (c, s): Place) -> String {
@@ -145,6 +145,7 @@ pub(super) fn facts(input: &CapacityInput<'_>) -> Vec<Fact> {
             number::percent(p.mfu)
         ),
     ));
+    facts.extend(table::trained(p));
     facts
 }
 

@@ -67,6 +67,7 @@ impl Local<'_> {
             saved: Bytes::new(saved),
             parameters: 0,
             tied_parameters: 0,
+            frozen_parameters: 0,
             tensor_reduced_parameters: 0,
             workspace: Bytes::new(gradients + temporary),
         }

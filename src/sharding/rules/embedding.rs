@@ -2,7 +2,7 @@
 //! §3), by position and by token type.
 //!
 //! Backward, a dense gradient of the table is filled with zeros, the rows are added to it, and it
-//! is added to the step's gradient, as in PyTorch.
+//! is added to the step's gradient, as in PyTorch. A frozen table has no backward pass.
 
 use super::{Sharding, Site, accumulate, input, memory, same};
 use crate::graph::{Collective, OpKind, PassKind};
@@ -42,6 +42,7 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Shardin
         _ => Layout::Replicated,
     };
     let table_bytes = table * context.element_bytes();
+    let frozen = site.op.trained.is_frozen();
     // Each rank looks all rows up in its part of the table.
     let looked_up = if split { Layout::Replicated } else { layout };
     let rows_bytes = site.output_bytes(looked_up, context);
@@ -51,13 +52,18 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Shardin
         output: same(layout),
         output_kept: false,
         forward: forward(site, context, strategy, rows_bytes),
-        backward: backward(site, context, strategy, rows_bytes, table),
+        backward: if frozen {
+            Vec::new()
+        } else {
+            backward(site, context, strategy, rows_bytes, table)
+        },
         early_input_gradient: false,
         saved: Bytes::ZERO,
         parameters: table,
         tied_parameters: 0,
-        tensor_reduced_parameters: if strategy == "sequence" { table } else { 0 },
-        workspace: Bytes::new(2 * rows_bytes + table_bytes),
+        frozen_parameters: if frozen { table } else { 0 },
+        tensor_reduced_parameters: if strategy == "sequence" && !frozen { table } else { 0 },
+        workspace: Bytes::new(2 * rows_bytes + if frozen { 0 } else { table_bytes }),
     }
 }
 

@@ -4,7 +4,11 @@
 //! their forms under sequence parallelism (Korthikanti et al. 2022, §4.2.2): the input arrives and
 //! is kept sequence-sharded and is gathered again in the backward pass. `sequence` keeps the
 //! weights whole and splits rows, so that weight gradients are sums over the group.
+//!
+//! Frozen weights have no gradient: the product dW falls away, and so does keeping X for it, unless
+//! adapters ([`super::adapter`]) need it for theirs.
 
+use super::adapter::Adapters;
 use super::{InputPort, Port, Sharding, Site, accumulate, compute, memory, same};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
 use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext};
@@ -18,6 +22,7 @@ struct Linear<'a> {
     output: u64,
     bias: bool,
     tied: bool,
+    frozen: bool,
 }
 
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
@@ -25,7 +30,8 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
         return Vec::new();
     };
     let tied = weight == Weight::TokenEmbedding;
-    let linear = Linear { site, context, input, output, bias, tied };
+    let frozen = site.op.trained.is_frozen();
+    let linear = Linear { site, context, input, output, bias, tied, frozen };
     let t = context.tensor;
     let mut strategies = vec!["replicated"];
     if t > 1 {
@@ -186,7 +192,11 @@ impl Linear<'_> {
         }
     }
 
-    fn forward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
+    fn adapters(&self, strategy: &'static str) -> Adapters<'_> {
+        Adapters::new(self.site, self.context, strategy)
+    }
+
+    fn forward(&self, strategy: &'static str, local: &Local) -> Vec<Instruction> {
         let mut forward = Vec::new();
         forward.extend(self.cast(self.arriving(local)));
         if strategy == "column-gather" {
@@ -202,6 +212,7 @@ impl Linear<'_> {
             }
             _ => {}
         }
+        forward.extend(self.adapters(strategy).forward());
         if self.bias_is_a_pass(strategy) {
             let bytes = self.site.output_bytes(local.leaves, self.context);
             forward.push(memory(self.site.index, PassKind::Bias, bytes, bytes, 1));
@@ -209,11 +220,11 @@ impl Linear<'_> {
         forward
     }
 
-    fn backward(&self, strategy: &str, local: &Local) -> Vec<Instruction> {
+    fn backward(&self, strategy: &'static str, local: &Local) -> Vec<Instruction> {
         let op = self.site.index;
         let mut backward = Vec::new();
         backward.extend(self.cast(local.rows * local.output));
-        if self.bias {
+        if self.bias && !self.frozen {
             let bytes = self.site.output_bytes(local.leaves, self.context);
             let bias = self.bias_elements(local);
             backward.push(memory(
@@ -232,14 +243,20 @@ impl Linear<'_> {
         // The input is gathered again beside the product for its gradient, and that gradient is
         // scattered beside the product for the weights'.
         let gather = strategy == "column-gather";
-        if gather && !self.context.stack.keeps_gathered_input {
+        if gather && !self.frozen && !self.context.stack.keeps_gathered_input {
             let overlap = self.beside_next();
             backward.push(self.communicate(Collective::AllGather, self.input, overlap));
         }
         backward.push(self.gemm(GemmPass::InputGradient, local));
+        let adapters = self.adapters(strategy);
         if gather {
-            let overlap = self.beside_next();
+            let nothing_follows = self.frozen && adapters.are_none();
+            let overlap = if nothing_follows { None } else { self.beside_next() };
             backward.push(self.communicate(Collective::ReduceScatter, self.input, overlap));
+        }
+        if self.frozen {
+            backward.extend(adapters.backward());
+            return backward;
         }
         backward.push(self.gemm(GemmPass::WeightGradient, local));
         if !self.context.stack.fused_gradient_accumulation {
@@ -261,9 +278,16 @@ impl Linear<'_> {
             _ => local.arrives,
         };
         // What was gathered is kept in place of what arrived, where it is not gathered again.
-        let keeps_gathered = strategy == "column-gather" && self.context.stack.keeps_gathered_input;
-        let arrives =
-            InputPort { port: Port { layout: local.arrives, gradient }, kept: !keeps_gathered };
+        let keeps_gathered =
+            strategy == "column-gather" && self.context.stack.keeps_gathered_input && !self.frozen;
+        let adapters = self.adapters(strategy);
+        let kept = if self.frozen { !adapters.are_none() } else { !keeps_gathered };
+        let arrives = InputPort { port: Port { layout: local.arrives, gradient }, kept };
+        let own_reduced = match strategy {
+            "sequence" => weight + bias,
+            "row-scatter" => bias,
+            _ => 0,
+        };
         let gathered = local.rows * local.input * self.context.element_bytes();
         Sharding {
             strategy,
@@ -273,23 +297,28 @@ impl Linear<'_> {
             forward: self.forward(strategy, &local),
             backward: self.backward(strategy, &local),
             early_input_gradient: strategy == "column" && self.beside_next().is_some(),
-            saved: Bytes::new(if keeps_gathered { gathered } else { 0 }),
-            parameters: weight + bias,
+            saved: Bytes::new(if keeps_gathered { gathered } else { adapters.saved() }),
+            parameters: weight + bias + adapters.parameters(),
             tied_parameters: if self.tied { weight } else { 0 },
-            tensor_reduced_parameters: match strategy {
-                "sequence" => weight + bias,
-                "row-scatter" => bias,
-                _ => 0,
+            frozen_parameters: if self.frozen { weight + bias } else { 0 },
+            tensor_reduced_parameters: if self.frozen {
+                adapters.tensor_reduced()
+            } else {
+                own_reduced
             },
             workspace: self.workspace(strategy, &local),
         }
     }
 
     /// Backward: both gradients, the gathered input or output gradient, and the weight gradient
-    /// where it is not accumulated in place.
-    fn workspace(&self, strategy: &str, local: &Local) -> Bytes {
+    /// where it is not accumulated in place; of frozen weights, input and output gradient and what
+    /// adapters add.
+    fn workspace(&self, strategy: &'static str, local: &Local) -> Bytes {
         let element = self.context.element_bytes();
         let gradients = local.rows * (local.input + local.output) * element;
+        if self.frozen {
+            return Bytes::new(gradients + self.adapters(strategy).workspace());
+        }
         let gathered =
             if strategy == "column-gather" { local.rows * local.input * element } else { 0 };
         let weight = if self.context.stack.fused_gradient_accumulation {

@@ -83,6 +83,7 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
         saved: Bytes::new(if fused { narrow } else { wide }),
         parameters: 0,
         tied_parameters: 0,
+        frozen_parameters: 0,
         tensor_reduced_parameters: 0,
         // The logits and either their copy or their gradient.
         workspace: Bytes::new(if fused { 2 * narrow } else { narrow + wide }),
@@ -116,6 +117,7 @@ fn loss_sum(site: &Site, context: &ShardContext, strategy: &'static str) -> Shar
         saved: Bytes::ZERO,
         parameters: 0,
         tied_parameters: 0,
+        frozen_parameters: 0,
         tensor_reduced_parameters: 0,
         workspace: Bytes::new(bytes),
     }

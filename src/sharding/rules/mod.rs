@@ -24,6 +24,7 @@
 //! Saved bytes follow Korthikanti et al. 2022, §4: row statistics of norms (8 bytes a row),
 //! log-sums of fused attention (4 bytes a row and head) and token indices are left out.
 
+mod adapter;
 mod attention;
 mod embedding;
 mod linear;
@@ -118,6 +119,8 @@ pub struct Sharding {
     pub parameters: u64,
     /// Those of them that are the token embedding's, held for another operator.
     pub tied_parameters: u64,
+    /// Those of them that are not trained: no gradient, no optimizer states.
+    pub frozen_parameters: u64,
     /// Parameter elements whose gradient is a sum over the tensor group, once a step.
     pub tensor_reduced_parameters: u64,
     /// Bytes that live only while the operator runs, forward or backward, whichever is more:

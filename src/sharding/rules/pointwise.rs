@@ -39,6 +39,7 @@ struct Passes {
 fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: Layout) -> Sharding {
     let passes = passes(site, context, layout);
     let parameters: u64 = site.op.parameters().iter().map(|p| p.elements()).sum();
+    let frozen = if site.op.trained.is_frozen() { parameters } else { 0 };
     let reads: u64 =
         (0..site.inputs.len()).map(|slot| site.input_bytes(slot, layout, context)).sum();
     Sharding {
@@ -54,8 +55,9 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: La
         saved: Bytes::new(passes.beside),
         parameters,
         tied_parameters: 0,
+        frozen_parameters: frozen,
         // Each rank saw its own rows only.
-        tensor_reduced_parameters: if layout == Layout::Sequence { parameters } else { 0 },
+        tensor_reduced_parameters: if layout == Layout::Sequence { parameters - frozen } else { 0 },
         workspace: Bytes::new(reads + site.output_bytes(layout, context)),
     }
 }
@@ -104,16 +106,21 @@ fn passes(site: &Site, context: &ShardContext, layout: Layout) -> Passes {
 }
 
 /// Backward is two kernels, as in PyTorch: one for the input's gradient and one for the
-/// parameters', each reading input and output gradient.
+/// parameters', each reading input and output gradient. Frozen, the first is left.
 fn norm(site: &Site, context: &ShardContext, bytes: u64) -> Passes {
     let parameters = site.op.parameters();
     let elements: u64 = parameters.iter().map(|p| p.elements()).sum();
-    Passes {
-        forward: vec![memory(site.index, PassKind::Norm, bytes, bytes, 1)],
-        backward: vec![
+    let backward = if site.op.trained.is_frozen() {
+        vec![memory(site.index, PassKind::Norm, 2 * bytes, bytes, 1)]
+    } else {
+        vec![
             memory(site.index, PassKind::Norm, 4 * bytes, bytes, 2),
             accumulate(site.index, elements, parameters.len() as u64, context),
-        ],
+        ]
+    };
+    Passes {
+        forward: vec![memory(site.index, PassKind::Norm, bytes, bytes, 1)],
+        backward,
         keeps_input: true,
         beside: 0,
     }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod device;
+mod lora;
 mod model;
 mod stack;
 

@@ -25,6 +25,7 @@ impl Document for ModelSpec {
         objective(self, &mut found);
         experts(self, &mut found);
         branches(self, &mut found);
+        super::lora::check(self, &mut found);
         magnitude(self, &mut found);
         found.into_vec()
     }

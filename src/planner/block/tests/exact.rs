@@ -46,19 +46,22 @@ fn cost_for(t: u64, case: usize) -> Roofline {
 
 #[test]
 fn elimination_is_the_pareto_set_of_everything() {
-    for (index, (kind, dims, block, t, flash)) in cases().into_iter().enumerate() {
+    let cases = cases().into_iter().enumerate();
+    let cases = cases.flat_map(|case| [(false, case), (true, case)]);
+    for (frozen, (index, (kind, dims, block, t, flash))) in cases {
         let (graph, stack) = (model(kind, dims), stack(index % 2 == 0, flash));
+        let graph = if frozen { with_adapters(graph, 8) } else { graph };
         let stack = StackSpec { recompute_stops_early: kind == Kind::Llama, ..stack };
         let (context, cost) = (context(&stack, t, 1), cost_for(t, index));
         for boundary in [Layout::Replicated, Layout::Sequence] {
             let block = &graph.blocks[block];
             let priced = PricedBlock::new(&graph, block, &context, boundary, &cost).unwrap();
-            let mut expected: Vec<[u64; 16]> =
+            let mut expected: Vec<[u64; 17]> =
                 everything(&priced).iter().map(|c| option_cost(&priced.option(c))).collect();
             prune(&mut expected, |cost| *cost);
-            let mut found: Vec<[u64; 16]> = options_of(&priced).iter().map(option_cost).collect();
+            let mut found: Vec<[u64; 17]> = options_of(&priced).iter().map(option_cost).collect();
             found.sort_unstable();
-            assert_eq!(found, expected, "{kind:?} {t} {boundary:?}");
+            assert_eq!(found, expected, "{kind:?} {t} {boundary:?} {frozen}");
         }
     }
 }
@@ -159,7 +162,8 @@ fn coordinates_cover_what_options_report() {
             let times = t(&node.forward) + t(&node.backward) + t(&node.selective);
             let times = times + t(&node.again);
             let bytes = node.saved + node.core_saved + node.rebuilt;
-            times + bytes + node.parameters + node.reduced_parameters
+            let trained = node.parameters - node.frozen_parameters;
+            times + bytes + node.parameters + trained + node.reduced_parameters
         });
         assert_eq!(c[DIMENSIONS - 1], node.workspace);
     }

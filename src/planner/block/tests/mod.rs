@@ -6,10 +6,10 @@ mod memory;
 mod work;
 
 use super::*;
-use crate::graph::{BlockKind, Collective, Edge, Kernel, Op, OpKind, Weight};
+use crate::graph::{Adapter, BlockKind, Collective, Edge, Kernel, Op, OpKind, Trained, Weight};
 use crate::sharding::Group;
 use crate::spec::stack::{ScheduleKind, StackSpec};
-use crate::spec::{Activation, Norm, Precision};
+use crate::spec::{Activation, LoraTarget, Norm, Precision};
 use crate::units::{Bytes, Seconds, SimTime};
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -45,7 +45,8 @@ impl Builder {
         from: &[NodeIndex],
     ) -> NodeIndex {
         let attention_core = matches!(kind, OpKind::Attention { .. });
-        let op = Op { name: name.to_owned(), kind, rows, width, attention_core };
+        let trained = Trained::All;
+        let op = Op { name: name.to_owned(), kind, rows, width, attention_core, trained };
         let node = self.dag.add_node(op);
         for (slot, &producer) in from.iter().enumerate() {
             let Op { rows, width, .. } = self.dag[producer];
@@ -174,6 +175,29 @@ pub(super) fn model(kind: Kind, dims: Dims) -> Graph {
         blocks: vec![embedding, layer, head],
         sequence: vec![(0, 1), (1, 2), (2, 1)],
     }
+}
+
+/// The same with everything frozen, and adapters on queries, values and the ways in and out of the
+/// feed-forward network.
+pub(super) fn with_adapters(mut graph: Graph, rank: u64) -> Graph {
+    for op in graph.dag.node_weights_mut() {
+        let adapter = |target, input, output| Adapter { target, rank, input, output };
+        let adapters = match (op.name.as_str(), &op.kind) {
+            ("attention.qkv", &OpKind::Linear { input, output, .. }) => vec![
+                adapter(LoraTarget::Query, input, output / 3),
+                adapter(LoraTarget::Value, input, output / 3),
+            ],
+            ("ffn.up", &OpKind::Linear { input, output, .. }) => {
+                vec![adapter(LoraTarget::Up, input, output)]
+            }
+            ("ffn.down", &OpKind::Linear { input, output, .. }) => {
+                vec![adapter(LoraTarget::Down, input, output)]
+            }
+            _ => Vec::new(),
+        };
+        op.trained = Trained::Adapters(adapters);
+    }
+    graph
 }
 
 /// Masked tokens through transform and decoder, the first token through pooler and classifier.
