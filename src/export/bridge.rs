@@ -1,5 +1,6 @@
 //! Megatron-Bridge: a Python function that returns a `ConfigContainer`.
 
+use super::adapters;
 use super::layout::{Chunk, chunks, is_even};
 use super::megatron::{layout, model_losses, position, schedule_losses};
 use super::python::{Assignments, identifier};
@@ -16,7 +17,11 @@ from megatron.bridge.recipes.common import _pretrain_common
 from megatron.bridge.training.config import ConfigContainer
 from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.mixed_precision import get_mixed_precision_config
-from megatron.bridge.training.pretrain import pretrain
+";
+const PRETRAINING_IMPORTS: &str = "from megatron.bridge.training.pretrain import pretrain\n";
+const TUNING_IMPORTS: &str = "\
+from megatron.bridge.peft.canonical_lora import CanonicalLoRA
+from megatron.bridge.training.finetune import finetune
 ";
 
 /// The function and what runs it.
@@ -38,9 +43,13 @@ pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Prog
         plan.devices(),
         identifier(&plan.cluster)
     );
+    adapters::bridge(subject, &mut lines, losses);
+    let tunes = subject.model.training.lora.is_some();
+    let (imports, train) =
+        if tunes { (TUNING_IMPORTS, "finetune") } else { (PRETRAINING_IMPORTS, "pretrain") };
     let body = format!(
-        "{IMPORTS}\n\ndef {name}() -> ConfigContainer:\n{}    return cfg\n\n\n\
-         if __name__ == \"__main__\":\n    pretrain(config={name}(), forward_step_func=forward_step)\n",
+        "{IMPORTS}{imports}\n\ndef {name}() -> ConfigContainer:\n{}    return cfg\n\n\n\
+         if __name__ == \"__main__\":\n    {train}(config={name}(), forward_step_func=forward_step)\n",
         lines.lines()
     );
     let command = super::launch::beside("lmplan_recipe.py");

@@ -4,6 +4,7 @@
 //! Names of arguments and fields are those of the versions in [`Target::version`]; tests hold every
 //! file against the lists of arguments and fields read from there (`tests/data/targets/`).
 
+mod adapters;
 mod arguments;
 mod bridge;
 mod deepspeed;
@@ -119,6 +120,20 @@ pub fn export(target: Target, subject: &Subject<'_>) -> Exported {
         Target::Torchtitan => torchtitan::write(subject, &mut losses),
         Target::Bridge => bridge::write(subject, &mut losses),
     };
+    match target {
+        Target::Bridge => {}
+        Target::DeepSpeed => adapters::without(
+            subject,
+            &mut losses,
+            "they are the model's, not DeepSpeed's: add them in your script, such as by PEFT",
+        ),
+        Target::Megatron | Target::Torchtitan => adapters::without(
+            subject,
+            &mut losses,
+            "this configuration has none and would train everything, which needs more memory; \
+             Megatron-Bridge has them",
+        ),
+    }
     let not_expressed = losses.0;
     let mut files = vec![ExportFile {
         name: config.name.to_owned(),

@@ -2,13 +2,18 @@ use super::*;
 use crate::lower::{Action, Step};
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::sharding::Instruction;
-use crate::spec::{self, Cluster, ScheduleKind};
+use crate::spec::{self, Cluster, LoraSpec, LoraTarget, ScheduleKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 fn job(model: &str) -> Job {
+    job_with(model, None)
+}
+
+fn job_with(model: &str, lora: Option<LoraSpec>) -> Job {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut model, _) = spec::load_model(model, folder).unwrap();
+    model.training.lora = lora;
     model.training.global_batch_size = 64;
     let (cluster, _) = Cluster::load("a100x64", folder).unwrap();
     let (stack, _) = spec::load_stack("lmplan", folder).unwrap();
@@ -48,8 +53,12 @@ const SHAPES: [(u64, u64, u64, u64, bool); 5] = [
 
 #[test]
 fn parameters_are_those_that_are_priced() {
-    for model in ["gpt2-355m", "bert-large", "llama2-7b"] {
-        let job = job(model);
+    let but_gate = |t: &LoraTarget| *t != LoraTarget::Gate;
+    let targets = LoraTarget::ALL.into_iter().filter(but_gate).collect();
+    let lora = LoraSpec { rank: 8, targets };
+    let models = ["gpt2-355m", "bert-large", "llama2-7b"];
+    for (model, lora) in models.into_iter().flat_map(|m| [(m, None), (m, Some(lora.clone()))]) {
+        let job = job_with(model, lora);
         for (t, p, d, v, sequence) in SHAPES {
             let choice = match Choice::of_plan(&job, &plan(t, p, d, v, sequence)) {
                 Ok(choice) => choice,
@@ -61,6 +70,9 @@ fn parameters_are_those_that_are_priced() {
             {
                 let all = block.operators.iter().flat_map(|operator| operator.parameters(t));
                 let (mut held, mut reduced, mut tied) = (0, 0, 0);
+                let trained = block.operators.iter().map(|operator| &operator.op.trained);
+                let frozen = trained.filter(|trained| trained.is_frozen()).count();
+                assert_eq!(option.frozen_parameters > 0, frozen > 0, "{model} {:?}", block.kind);
                 for parameter in all {
                     let elements = parameter.local_elements();
                     held += elements;

@@ -53,6 +53,36 @@ fn every_sharding_does_its_part_of_the_work() {
     }
 }
 
+/// Ranks share an adapter's work as far as they share its rows or columns, and B's or A's where
+/// neither is: with frozen weights no product for their gradients is left.
+#[test]
+fn frozen_layers_do_two_products_and_adapters_six() {
+    let (whole, stack) = (model(Kind::Gpt, SMALL), stack(true, false));
+    let graph = with_adapters(whole.clone(), 8);
+    let context = context(&stack, 4, 2);
+    let priced = |graph| {
+        let block = &whole.blocks[1];
+        PricedBlock::new(graph, block, &context, Layout::Replicated, &Free)
+            .unwrap()
+            .structure
+            .shardings
+    };
+    for (op, (full, lora)) in priced(&whole).iter().zip(&priced(&graph)).enumerate() {
+        for (full, lora) in full.iter().zip(lora) {
+            let [forward, backward] =
+                [&lora.forward, &lora.backward].map(|l| cost_of(l, &Free).flops);
+            let own = cost_of(&full.forward, &Free).flops;
+            if full.parameters == 0 || own == 0.0 {
+                continue;
+            }
+            let adapters = forward - own;
+            assert_eq!(backward, own + 2.0 * adapters, "operator {op}: {}", full.strategy);
+            assert_eq!(lora.frozen_parameters, full.parameters, "operator {op}");
+            assert_eq!(adapters > 0.0, lora.parameters > full.parameters, "operator {op}");
+        }
+    }
+}
+
 struct Free;
 impl InstructionCost for Free {
     fn launch(&self) -> SimTime {
@@ -69,8 +99,8 @@ impl InstructionCost for Free {
 
 #[test]
 fn options_cost_what_their_instructions_cost() {
-    for (kind, dims) in [(Kind::Gpt, SMALL), (Kind::Llama, SMALL), (Kind::Bert, SMALL)] {
-        let graph = model(kind, dims);
+    let kinds = [Kind::Gpt, Kind::Llama, Kind::Bert].map(|kind| model(kind, SMALL));
+    for graph in kinds.into_iter().flat_map(|whole| [whole.clone(), with_adapters(whole, 8)]) {
         let overlaps = [TensorOverlap::None, TensorOverlap::Backward, TensorOverlap::All];
         for ((fused, flash), overlap_tensor_parallel) in
             [(false, false), (true, false), (true, true)].into_iter().zip(overlaps)
