@@ -67,6 +67,9 @@ pub struct Cell {
     pub between_failures_s: Option<f64>,
     /// Size of a checkpoint.
     pub checkpoint_bytes: u64,
+    /// Size of frozen weights, which are not in it but are read with it.
+    #[serde(skip)]
+    pub frozen_bytes: u64,
     /// Time to write it.
     pub checkpoint_s: f64,
     /// From a failure until the job works again, with the reading of the checkpoint.
@@ -163,6 +166,7 @@ impl Cell {
             devices_used: plan.devices(),
             steps: terms.tokens.div_ceil(tokens.max(1)).max(1),
             checkpoint_bytes: checkpoint_bytes(job).get(),
+            frozen_bytes: frozen_bytes(job).get(),
             lower_bound_s: prediction.iteration_time_s,
             plan,
             prediction,
@@ -223,7 +227,7 @@ impl Cell {
             rate = rate.min(all);
         }
         let write = Bytes::new(self.checkpoint_bytes) / rate;
-        let restart = recovery.restart_time + write;
+        let restart = recovery.restart_time + write + Bytes::new(self.frozen_bytes) / rate;
         (self.checkpoint_s, self.restart_s) = (write.get(), restart.get());
         let job = Interruptions::of_job(terms.failures, self.devices_used, write, restart);
         self.between_failures_s = job.map(|job| job.between_failures.get());
@@ -246,8 +250,14 @@ impl Cell {
 }
 
 /// What a checkpoint holds of what is trained: parameters as computed with, their 32-bit copy, the
-/// optimizer's moments. Frozen weights are where they came from.
+/// optimizer's moments. Frozen weights are where they came from ([`frozen_bytes`]).
 fn checkpoint_bytes(job: &Job) -> Bytes {
     let state = job.cost().state_bytes(job.model.training.optimizer);
     Bytes::new(job.graph.trained_parameters().saturating_mul(state.parameters + state.optimizer))
+}
+
+/// Bytes of the parameters that are not trained, as computed with.
+fn frozen_bytes(job: &Job) -> Bytes {
+    let state = job.cost().state_bytes(job.model.training.optimizer);
+    Bytes::new(job.graph.frozen_parameters().saturating_mul(state.parameters))
 }

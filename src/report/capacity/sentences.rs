@@ -198,8 +198,9 @@ pub(super) fn assumptions(review: &Review) -> Vec<String> {
         ));
     }
     if let Some((_, cell)) = review.recommended() {
+        let of = cell.prediction.trained_parameters.map_or("", |_| " of what is trained");
         list.push(format!(
-            "A checkpoint holds parameters and optimizer states, {}; nothing is computed while it is \
+            "A checkpoint holds parameters and optimizer states{of}, {}; nothing is computed while it is \
              written. Failures come at random, one by one; checkpoints at Daly's interval.",
             Bytes::new(cell.checkpoint_bytes)
         ));
