@@ -155,7 +155,10 @@ impl Operator {
                 _ => (None, false),
             });
         }
-        parameter.is_lora_b().then(|| match strategy {
+        if !parameter.is_lora_b() {
+            return None;
+        }
+        Some(match strategy {
             "column" | "column-gather" => (Some(1), false),
             "sequence" | "row-scatter" => (None, true),
             _ => (None, false),
