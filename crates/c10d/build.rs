@@ -19,6 +19,9 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .warnings(false)
+        // Square roots of whole vectors; nobody reads `errno`.
+        .flag("-fno-math-errno")
+        .opt_level(3)
         .include("shim")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))

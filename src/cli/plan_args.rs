@@ -6,7 +6,7 @@ use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
-use crate::spec::{self, Cluster, Precision, SpecError, job_findings};
+use crate::spec::{self, Cluster, ModelSpec, Precision, SpecError, job_findings};
 use clap::Args;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -66,17 +66,20 @@ impl PlanArgs {
         ];
         let (mut model, _) = spec::load_model(&names[0], folder)?;
         model.training.global_batch_size = plan.batch.global;
-        let searched = searched_for(&path);
-        if let Some(tokens) = self.sequence_length.or(searched.sequence_length) {
+        as_searched(&path, &mut model);
+        if let Some(tokens) = self.sequence_length {
             model.sequence_length = tokens;
         }
-        if let Some(precision) = self.precision.or(searched.precision) {
+        if let Some(precision) = self.precision {
             model.training.precision = precision;
         }
         if let Some(lora) = self.lora.lora().or_else(|| plan.lora.clone()) {
             model.training.lora = Some(lora);
         }
-        let (cluster, _) = Cluster::load(&names[1], folder)?;
+        let cluster = match &self.cluster {
+            Some(_) => Cluster::load(&names[1], folder)?.0,
+            None => Cluster::of_plan(&names[1], &path, folder)?,
+        };
         let (stack, _) = spec::load_stack(&names[2], folder)?;
         let mut findings = spec::Document::findings(&model);
         findings.extend(job_findings(&model, &cluster));
@@ -92,21 +95,17 @@ impl PlanArgs {
     }
 }
 
-/// What the search that found a plan changed in its model.
-#[derive(Default)]
-struct Searched {
-    sequence_length: Option<u64>,
-    precision: Option<Precision>,
-}
-
-/// As the certificate beside the plan says, where there is one.
-fn searched_for(plan: &Path) -> Searched {
+/// Changes a model as the search that found a plan did: sequence length and precision, as the
+/// certificate beside the plan says, where there is one.
+pub fn as_searched(plan: &Path, model: &mut ModelSpec) {
     let bytes = std::fs::read(plan.with_file_name("certificate.json"));
     let parsed = bytes.ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let Some(certificate) = parsed else { return Searched::default() };
+    let Some(certificate) = parsed else { return };
     let space = &certificate["space"];
-    Searched {
-        sequence_length: space["sequence_length"].as_u64(),
-        precision: serde_json::from_value(space["precision"].clone()).ok(),
+    if let Some(tokens) = space["sequence_length"].as_u64() {
+        model.sequence_length = tokens;
+    }
+    if let Ok(precision) = serde_json::from_value(space["precision"].clone()) {
+        model.training.precision = precision;
     }
 }

@@ -1,5 +1,6 @@
 //! Times of collectives and of point-to-point transfers.
 
+use super::measured_collectives::CollectiveTable;
 use super::topology::{GroupPlacement, NodeNetwork};
 use crate::graph::Collective;
 use crate::spec::{ClusterSpec, DeviceSpec, LinkSpec};
@@ -15,7 +16,7 @@ const HOST_HOP: Seconds = Seconds::new(2e-6);
 
 /// Times of collectives on one cluster of one device.
 ///
-/// Inside a node T = launch + hops·α + w/β by the quicker of a low-latency and a bulk protocol,
+/// Inside a node what was measured on the device itself, where that was, else T = launch + hops·α + w/β by the quicker of a low-latency and a bulk protocol,
 /// where w are the bytes that a rank sends, its own part counted at the price of a copy. Across
 /// nodes a ring or a tree over the nodes runs beside the one inside each: the time is the larger
 /// of the two streams, and latencies add. All-reduce takes the best of ring, tree, reduction in
@@ -29,6 +30,8 @@ const HOST_HOP: Seconds = Seconds::new(2e-6);
 #[derive(Debug, Clone)]
 pub struct CollectiveModel {
     link: LinkSpec,
+    /// Collectives that were measured, inside a node.
+    measured: CollectiveTable,
     /// Bandwidth between a device and its network interface.
     host: f64,
     cluster: ClusterSpec,
@@ -53,6 +56,7 @@ impl CollectiveModel {
         let smallest = cluster.nodes.iter().map(|group| group.devices_per_node).min();
         CollectiveModel {
             link,
+            measured: CollectiveTable::of(device),
             host: device.host_bandwidth.get(),
             cluster: cluster.clone(),
             devices_per_node: smallest.unwrap_or(1).max(1),
@@ -72,7 +76,8 @@ impl CollectiveModel {
         }
         let size = bytes.as_f64();
         let seconds = if group.nodes <= 1 {
-            self.inside(collective, size, group.size)
+            let measured = self.measured.seconds(collective, size, group.size);
+            measured.unwrap_or_else(|| self.inside(collective, size, group.size))
         } else {
             self.across(collective, size, group)
         };

@@ -7,6 +7,7 @@ pub mod collective;
 pub mod compute;
 pub mod fit;
 mod matmul;
+mod measured_collectives;
 pub mod model;
 pub mod state;
 mod table;
@@ -14,6 +15,7 @@ pub mod topology;
 
 pub use collective::CollectiveModel;
 pub use compute::DeviceModel;
+pub use measured_collectives::table_name;
 pub use model::{CostModel, PlacedCost};
 pub use state::{StateBytes, optimizer_kernels, state_bytes};
 pub use table::KernelTable;

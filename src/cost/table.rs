@@ -182,7 +182,8 @@ mod tests {
         };
         let rows = rows.iter().map(row).collect();
         let kernels = BTreeMap::from([("gemm_forward".to_owned(), rows)]);
-        device.measured = Some(MeasuredTable { element_bytes: 4, kernels });
+        device.measured =
+            Some(MeasuredTable { element_bytes: 4, kernels, collectives: BTreeMap::new() });
         device
     }
 

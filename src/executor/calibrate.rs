@@ -6,8 +6,8 @@ use super::fitting::{fit_kernels, fit_link};
 use super::launch::launch;
 use super::measure::median;
 use super::task::{Mode, Task};
-use crate::cost::KernelTable;
 use crate::cost::fit::{MeasuredCollective, MeasuredKernel, one_node};
+use crate::cost::{KernelTable, table_name};
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
@@ -41,6 +41,7 @@ pub struct Request {
 pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Result<DeviceSpec> {
     let device = if request.cuda { Device::Cuda(0) } else { Device::Cpu };
     tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
     say("memory bandwidth and peak");
     let mut spec = draft(request, device)?;
@@ -62,6 +63,9 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
         say("collectives of two ranks");
         let rows = collectives(program, request)?;
         let errors = fit_link(&mut spec, &rows);
+        if let Some(measured) = &mut spec.measured {
+            measured.collectives = collective_table(&rows, repetitions(request));
+        }
         if let Some(link) = &mut spec.link {
             link.collectives.provenance = format!("{}; {errors}", request.provenance);
         }
@@ -241,7 +245,27 @@ fn table(kernels: &[MeasuredKernel], element_bytes: u64) -> MeasuredTable {
         let time = Seconds::new(median(&seconds));
         kernels.entry(kind.to_owned()).or_default().push(MeasuredRow { sizes, time });
     }
-    MeasuredTable { element_bytes, kernels }
+    MeasuredTable { element_bytes, kernels, collectives: BTreeMap::new() }
+}
+
+/// Measured collectives as a table.
+fn collective_table(
+    rows: &[MeasuredCollective],
+    repetitions: u64,
+) -> BTreeMap<String, Vec<MeasuredRow>> {
+    let mut table: BTreeMap<String, Vec<MeasuredRow>> = BTreeMap::new();
+    for row in rows {
+        if let Some(name) = table_name(row.collective) {
+            let sizes = [row.bytes.get(), row.ranks, repetitions];
+            table.entry(name.to_owned()).or_default().push(MeasuredRow { sizes, time: row.time });
+        }
+    }
+    table
+}
+
+/// How often each collective is timed.
+const fn repetitions(request: &Request) -> u64 {
+    if request.quick { 5 } else { 31 }
 }
 
 /// Collectives between two ranks of this machine.
@@ -255,20 +279,23 @@ fn collectives(program: &Path, request: &Request) -> Result<Vec<MeasuredCollecti
         stack: stack()?,
         cuda: false,
         double: false,
-        steps: if request.quick { 5 } else { 15 },
+        steps: repetitions(request),
         patience_s: 60.0,
         fault: None,
     };
     let answers = launch(program, &task)?;
-    let rows = answers.into_iter().next().map(|answer| answer.collectives).unwrap_or_default();
-    Ok(rows
-        .into_iter()
-        .map(|(collective, bytes, seconds)| MeasuredCollective {
+    // Who comes first waits for the other: the mean of both is what a step is longer for it.
+    let ranks = answers.len().max(1) as f64;
+    let of_first = answers.first().map(|answer| answer.collectives.clone()).unwrap_or_default();
+    let row = |(index, (collective, bytes, _)): (usize, (_, u64, f64))| {
+        let all = answers.iter().filter_map(|answer| answer.collectives.get(index));
+        MeasuredCollective {
             device: String::new(),
             collective,
             ranks: 2,
             bytes: Bytes::new(bytes),
-            time: Seconds::new(seconds),
-        })
-        .collect())
+            time: Seconds::new(all.map(|(_, _, seconds)| seconds).sum::<f64>() / ranks),
+        }
+    };
+    Ok(of_first.into_iter().enumerate().map(row).collect())
 }

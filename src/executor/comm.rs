@@ -108,6 +108,18 @@ impl Ranks {
         }
     }
 
+    /// As [`Ranks::reduce_scatter`], in the memory of what it is given, which is void afterwards.
+    ///
+    /// # Errors
+    /// As [`Ranks::all_reduce`].
+    pub fn reduce_scatter_within(&self, tensor: Tensor) -> Result<Tensor> {
+        let Ranks::Group(group) = self else { return self.reduce_scatter(&tensor) };
+        let data = host(&tensor.detach());
+        group.all_reduce(&data, false)?;
+        let part = data.size()[0] / self.size();
+        Ok(data.narrow(0, self.rank() * part, part).to_device(tensor.device()))
+    }
+
     /// Part r of the first dimension to rank r, and theirs here.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Measured instructions beside their prices.
 
 use super::record::{Part, Pass, Place, Recorder};
-use super::report::{ClassTimes, Compared};
+use super::report::{ClassTimes, ComparedTime};
 use crate::graph::{BlockKind, Kernel};
 use crate::lower::{BlockCode, Program};
 use crate::sharding::{Instruction, InstructionCost};
@@ -195,7 +195,7 @@ pub fn compare(
         entry.2.push(timed.spread());
         single.push(ClassTimes {
             name: timed.name(program),
-            times: Compared::new(predicted, measured),
+            times: ComparedTime::new(predicted, measured),
             spread: timed.spread(),
             instructions: 1,
         });
@@ -204,13 +204,13 @@ pub fn compare(
         .into_iter()
         .map(|(name, (predicted, measured, spreads))| ClassTimes {
             name,
-            times: Compared::new(predicted, measured),
+            times: ComparedTime::new(predicted, measured),
             spread: median(&spreads),
             instructions: spreads.len(),
         })
         .collect();
-    by_class.sort_by(|a, b| b.times.measured.total_cmp(&a.times.measured));
-    let off = |row: &ClassTimes| (row.times.predicted - row.times.measured).abs();
+    by_class.sort_by(|a, b| b.times.measured_s.total_cmp(&a.times.measured_s));
+    let off = |row: &ClassTimes| (row.times.predicted_s - row.times.measured_s).abs();
     single.sort_by(|a, b| off(b).total_cmp(&off(a)));
     single.truncate(8);
     [by_class, single]

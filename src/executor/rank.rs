@@ -355,9 +355,9 @@ impl Rank {
             let saved = saved.pop().unwrap_or_default();
             gradient = pass.backward(arriving, saved, state.placed.recompute)?;
             if let Some(whole) = whole {
-                let part = self
-                    .recorder
-                    .beside(Beside::ReduceOverData, || self.groups.data.reduce_scatter(&whole))?;
+                let part = self.recorder.beside(Beside::ReduceOverData, || {
+                    self.groups.data.reduce_scatter_within(whole)
+                })?;
                 let _ = self.blocks[chunk][index].gradients.g_add_(&part);
             }
         }

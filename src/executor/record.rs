@@ -1,6 +1,7 @@
 //! How long each instruction took.
 
 use crate::graph::BlockKind;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub struct Place {
 }
 
 /// What runs beside the blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the actions")]
 pub enum Beside {
     Receive,

@@ -1,6 +1,7 @@
 //! What was verified, for people and for programs.
 
 use super::numerics::Numerics;
+use crate::units::Bytes;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -23,7 +24,7 @@ pub struct Verified {
     pub timing: Option<Timing>,
     /// Memory against its prediction.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Compared>,
+    pub memory: Option<ComparedBytes>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -36,7 +37,7 @@ pub struct Timing {
     /// The device file of the predictions.
     pub device_file: String,
     /// An iteration.
-    pub iteration: Compared,
+    pub iteration: ComparedTime,
     /// Spread of the repetitions of the iteration: (largest - smallest) / median.
     pub spread: f64,
     /// By class of instruction, one micro-batch through all blocks.
@@ -45,22 +46,44 @@ pub struct Timing {
     pub worst: Vec<ClassTimes>,
 }
 
-/// A prediction and what was measured.
+/// A prediction and what was measured, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Compared {
-    /// Predicted, in seconds or bytes.
-    pub predicted: f64,
+pub struct ComparedTime {
+    /// Predicted.
+    pub predicted_s: f64,
     /// Measured.
-    pub measured: f64,
+    pub measured_s: f64,
     /// Predicted / measured - 1.
     pub error: f64,
 }
 
-impl Compared {
-    /// A prediction beside a measurement.
-    pub fn new(predicted: f64, measured: f64) -> Compared {
-        let error = if measured > 0.0 { predicted / measured - 1.0 } else { 0.0 };
-        Compared { predicted, measured, error }
+/// A prediction and what was measured, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ComparedBytes {
+    /// Predicted.
+    pub predicted_bytes: u64,
+    /// Measured.
+    pub measured_bytes: u64,
+    /// Predicted / measured - 1.
+    pub error: f64,
+}
+
+fn relative(predicted: f64, measured: f64) -> f64 {
+    if measured > 0.0 { predicted / measured - 1.0 } else { 0.0 }
+}
+
+impl ComparedTime {
+    /// A predicted time beside a measured one, both in seconds.
+    pub fn new(predicted_s: f64, measured_s: f64) -> ComparedTime {
+        ComparedTime { predicted_s, measured_s, error: relative(predicted_s, measured_s) }
+    }
+}
+
+impl ComparedBytes {
+    /// A predicted size beside a measured one.
+    pub fn new(predicted: Bytes, measured: Bytes) -> ComparedBytes {
+        let error = relative(predicted.as_f64(), measured.as_f64());
+        ComparedBytes { predicted_bytes: predicted.get(), measured_bytes: measured.get(), error }
     }
 }
 
@@ -71,7 +94,7 @@ pub struct ClassTimes {
     pub name: String,
     /// Predicted and measured seconds.
     #[serde(flatten)]
-    pub times: Compared,
+    pub times: ComparedTime,
     /// Spread of the repetitions: median over its instructions of (largest - smallest) / median.
     pub spread: f64,
     /// Instructions.
@@ -160,7 +183,7 @@ fn csv(verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
             "{},{},{},{},{}",
-            row.name, times.predicted, times.measured, times.error, row.spread
+            row.name, times.predicted_s, times.measured_s, times.error, row.spread
         )?;
     }
     Ok(())
@@ -196,8 +219,8 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
              {:.1} %\n",
             timing.mode,
             timing.device_file,
-            seconds(iteration.predicted),
-            seconds(iteration.measured),
+            seconds(iteration.predicted_s),
+            seconds(iteration.measured_s),
             100.0 * iteration.error,
             100.0 * timing.spread
         )?;
@@ -205,12 +228,12 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
         table("furthest off", &timing.worst, markdown, out)?;
     }
     if let Some(memory) = verified.memory {
-        let mib = |bytes: f64| bytes / f64::from(1u32 << 20);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1u32 << 20);
         writeln!(
             out,
             "Memory: predicted {:.1} MiB, measured {:.1} MiB, error {:+.1} %\n",
-            mib(memory.predicted),
-            mib(memory.measured),
+            mib(memory.predicted_bytes),
+            mib(memory.measured_bytes),
             100.0 * memory.error
         )?;
     }
@@ -237,7 +260,7 @@ fn table(title: &str, rows: &[ClassTimes], markdown: bool, out: &mut dyn Write) 
         )?;
     }
     for row in rows {
-        let (predicted, measured) = (seconds(row.times.predicted), seconds(row.times.measured));
+        let (predicted, measured) = (seconds(row.times.predicted_s), seconds(row.times.measured_s));
         let (error, spread) = (100.0 * row.times.error, 100.0 * row.spread);
         let name = &row.name;
         if markdown {

@@ -6,7 +6,7 @@ use super::error::{ExecutorError, Result};
 use super::measure::{self, Timed, median, spread};
 use super::rank::{Groups, Rank, Seat};
 use super::record::{Beside, Pass};
-use super::report::{ClassTimes, Compared, Timing};
+use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::setup::{self, RunOptions};
 use super::update::tables_agree;
 use crate::graph::BlockKind;
@@ -15,7 +15,8 @@ use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::choice::Choice;
 use crate::planner::costs::Costs;
 use crate::planner::job::Job;
-use crate::planner::predict::{block_times_of, predict};
+use crate::planner::predict::predict;
+use crate::planner::staged::block_times_of;
 use crate::sharding::{Instruction, PassCost};
 use crate::spec::ScheduleKind;
 use crate::units::{Bytes, Seconds, SimTime};
@@ -28,7 +29,7 @@ pub struct Roles {
     /// Times.
     pub timing: Timing,
     /// Peak of the tensors of the blocks that were run.
-    pub memory: Compared,
+    pub memory: ComparedBytes,
 }
 
 /// Every block that any rank of the plan runs, once with each recomputation, over one micro-batch.
@@ -98,7 +99,7 @@ pub fn run(
     }
     let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);
     let predicted = predicted_peak(job, choice, &rank.program);
-    let memory = Compared::new(predicted.as_f64(), peak as f64);
+    let memory = ComparedBytes::new(predicted, Bytes::new(peak));
     let timing = timing(job, choice, &rank, device_file, spread(&passes))?;
     Ok(Roles { timing, memory })
 }
@@ -125,13 +126,13 @@ fn timing(
     let predicted = predict(job, choice).ok_or_else(unrunnable)?;
     let composed = predict(job, &with_times(choice, &kernels)).ok_or_else(unrunnable)?;
     let share = predicted.prediction.breakdown.optimizer_s;
-    let correction = share * (optimizer.times.measured / optimizer.times.predicted - 1.0);
+    let correction = share * (optimizer.times.measured_s / optimizer.times.predicted_s - 1.0);
     by_op_class.push(optimizer);
     let measured = composed.time.seconds().get() + correction;
     Ok(Timing {
         mode: "roles",
         device_file: device_file.to_owned(),
-        iteration: Compared::new(predicted.time.seconds().get(), measured),
+        iteration: ComparedTime::new(predicted.time.seconds().get(), measured),
         spread: spread_of_passes,
         by_op_class,
         worst,
@@ -154,7 +155,7 @@ fn optimizer(job: &Job, rank: &Rank, predicted: &SimTime) -> ClassTimes {
     let _ = job;
     ClassTimes {
         name: "optimizer".to_owned(),
-        times: Compared::new(predicted.seconds().get(), parts.iter().map(of).sum()),
+        times: ComparedTime::new(predicted.seconds().get(), parts.iter().map(of).sum()),
         spread: beside.get(&Beside::Optimizer).map_or(0.0, |seconds| spread(seconds)),
         instructions: 1,
     }

@@ -3,6 +3,7 @@
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
 use super::rank::{Groups, Seat};
+use super::record::Beside;
 use super::setup::RunOptions;
 use crate::graph::Collective;
 use crate::plan::{OptimizerSharding, Plan};
@@ -93,6 +94,8 @@ pub struct Answer {
     pub state_bytes: u64,
     /// Seconds by instruction.
     pub times: Vec<super::measure::Timed>,
+    /// Seconds of what runs beside the blocks, each time.
+    pub beside: Vec<(Beside, Vec<f64>)>,
     /// Collectives with their bytes and seconds.
     pub collectives: Vec<(Collective, u64, f64)>,
 }

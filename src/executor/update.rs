@@ -17,6 +17,9 @@ const CLIP: f64 = 1.0;
 /// Constants of the update, those of GPT-3 (Brown et al. 2020, appendix B) but for the decay.
 const ADAM: Adam = Adam { rate: 1e-3, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
 
+/// Added to the denominator of LAMB's update (NVIDIA/apex, `FusedLAMB`).
+const LAMB_EPSILON: f64 = 1e-6;
+
 /// Sums over the tensor-parallel ranks what each saw a part of, in one message.
 pub(super) fn reduce_over_tensor(rank: &mut Rank) -> Result<()> {
     let mut views: Vec<Tensor> = Vec::new();
@@ -111,8 +114,10 @@ pub(super) fn reduce_over_data(rank: &mut Rank, chunk: u32) -> Result<()> {
             if length == state.flat.elements {
                 state.gradients = data.all_reduce(&state.gradients, false)?;
             } else {
-                let part = data.reduce_scatter(&state.gradients)?;
-                state.gradients.narrow(0, first, length).copy_(&part);
+                let part = data.reduce_scatter_within(state.gradients.shallow_clone())?;
+                if part.data_ptr() != state.gradients.narrow(0, first, length).data_ptr() {
+                    state.gradients.narrow(0, first, length).copy_(&part);
+                }
             }
             Ok(())
         })?;
@@ -130,6 +135,11 @@ fn own_gradients(state: &BlockState) -> Tensor {
     }
 }
 
+/// Sum of the squares of a vector's elements, of one number in double precision.
+fn square(vector: &Tensor) -> Tensor {
+    vector.dot(vector).to_kind(Kind::Double)
+}
+
 /// Sum of squares of the gradients that no other rank counts.
 fn square_sum(rank: &Rank, state: &BlockState) -> Tensor {
     let own = own_gradients(state);
@@ -142,7 +152,6 @@ fn square_sum(rank: &Rank, state: &BlockState) -> Tensor {
         let seen_once = range.parameter.split.is_some() || rank.seat.tensor == 0;
         seen_once && !range.parameter.tied
     };
-    let square = |part: &Tensor| part.dot(part).to_kind(Kind::Double);
     if state.flat.ranges.iter().all(counts) {
         return square(&own);
     }
@@ -205,14 +214,8 @@ fn momentum(state: &BlockState, gradients: &Tensor, scale: f64) {
 /// Adam's update, scaled for each parameter by the norm of its weights over that of its update (You
 /// et al. 2020, algorithm 2).
 fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f64) -> Result<()> {
-    let [first, second] = state.moments.each_ref().map(Tensor::shallow_clone);
-    let (mut first, mut second) = (first, second);
-    let gradients = gradients / scale;
-    let (b1, b2) = ADAM.betas;
-    first.copy_(&(&first * b1 + &gradients * (1.0 - b1)));
-    second.copy_(&(&second * b2 + gradients.square() * (1.0 - b2)));
-    let corrected = |moment: &Tensor, beta: f64| moment / (1.0 - beta.powi(step as i32));
-    let update = corrected(&first, b1) / (corrected(&second, b2).sqrt() + 1e-6);
+    let update =
+        lmplan_c10d::lamb_update(gradients, &state.moments, step, scale, ADAM.betas, LAMB_EPSILON)?;
     let (begin, length) = state.part;
     let overlap = |range: &Range| {
         let from = range.start.max(begin);
@@ -226,9 +229,9 @@ fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f
         let counts = range.parameter.split.is_some() || rank.seat.tensor == 0;
         if let (Some((from, count)), true) = (overlap(range), counts) {
             for (column, tensor) in [&state.master, &update].into_iter().enumerate() {
-                let part = tensor.narrow(0, from, count).to_kind(Kind::Double);
+                let part = tensor.narrow(0, from, count);
                 let mut cell = squares.narrow(0, index as i64, 1).select(1, column as i64);
-                cell.copy_(&part.dot(&part).reshape([1]));
+                cell.copy_(&square(&part).reshape([1]));
             }
         }
     }
@@ -241,7 +244,7 @@ fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f
         let norm = |column| squares.double_value(&[index as i64, column]).sqrt();
         let (weights, updates) = (norm(0), norm(1));
         let ratio = if weights > 0.0 && updates > 0.0 { weights / updates } else { 1.0 };
-        let change = update.narrow(0, from, count) * (ADAM.rate * ratio);
+        let change = update.narrow(0, from, count).g_mul_scalar_(ADAM.rate * ratio);
         let _ = state.master.narrow(0, from, count).g_sub_(&change);
     }
     Ok(())

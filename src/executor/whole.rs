@@ -4,14 +4,17 @@ use super::error::{ExecutorError, Result};
 use super::launch::launch;
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
-use super::report::{ClassTimes, Compared, Timing};
+use super::record::Beside;
+use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::task::{Answer, Mode, Task};
-use crate::plan::Plan;
+use crate::lower::StageCollectives;
+use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::costs::Costs;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
-use crate::units::Bytes;
+use crate::planner::staged::{beside_passes, stage_memory};
+use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,7 +24,7 @@ pub struct Whole {
     /// Times.
     pub timing: Timing,
     /// Peak of the tensors of the fullest rank.
-    pub memory: Compared,
+    pub memory: ComparedBytes,
 }
 
 /// Runs a plan and holds its times and memory against their predictions.
@@ -58,12 +61,12 @@ pub fn run(
         timing: Timing {
             mode: "whole",
             device_file: device_file.to_owned(),
-            iteration: Compared::new(expected, median(&iterations)),
+            iteration: ComparedTime::new(expected, median(&iterations)),
             spread: spread(&iterations),
             by_op_class: classes,
             worst: Vec::new(),
         },
-        memory: Compared::new(predicted_peak(job, choice)?.as_f64(), peak as f64),
+        memory: ComparedBytes::new(predicted_peak(job, choice)?, Bytes::new(peak)),
     })
 }
 
@@ -78,6 +81,7 @@ fn iterations(answers: &[Answer]) -> Vec<f64> {
 fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTimes>> {
     let c = &choice.candidate;
     let prices = job.prices(c);
+    let beside = beside_passes(job, choice);
     let mut sums: BTreeMap<String, (f64, f64, Vec<f64>, usize)> = BTreeMap::new();
     for (number, answer) in (0u64..).zip(answers) {
         let seat = Seat::of(number, c.tensor, c.data);
@@ -92,31 +96,62 @@ fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTi
         let [by_class, _] = measure::compare(&answer.times, &program, prices.as_ref(), &runs);
         for row in by_class {
             let sum = sums.entry(row.name).or_default();
-            sum.0 += row.times.predicted;
-            sum.1 += row.times.measured;
+            sum.0 += row.times.predicted_s;
+            sum.1 += row.times.measured_s;
             sum.2.push(row.spread);
             sum.3 += row.instructions;
+        }
+        if let Some(predicted) = beside.get(seat.stage as usize) {
+            for (name, predicted, seconds) in beside_rows(predicted, answer) {
+                let sum = sums.entry(name.to_owned()).or_default();
+                sum.0 += predicted.seconds().get();
+                sum.1 += seconds.iter().sum::<f64>() / steps;
+                sum.2.push(spread(&seconds));
+                sum.3 += 1;
+            }
         }
     }
     let row =
         |(name, (predicted, measured, spreads, instructions)): (String, (_, _, Vec<f64>, _))| {
             ClassTimes {
                 name,
-                times: Compared::new(predicted, measured),
+                times: ComparedTime::new(predicted, measured),
                 spread: median(&spreads),
                 instructions,
             }
         };
     let mut rows: Vec<ClassTimes> = sums.into_iter().map(row).collect();
-    rows.sort_by(|a, b| b.times.measured.total_cmp(&a.times.measured));
+    rows.sort_by(|a, b| b.times.measured_s.total_cmp(&a.times.measured_s));
     Ok(rows)
+}
+
+/// What runs beside the blocks: predicted for an iteration, and seconds each time.
+fn beside_rows(
+    (optimizer, collectives): &(SimTime, StageCollectives),
+    answer: &Answer,
+) -> Vec<(&'static str, SimTime, Vec<f64>)> {
+    let rows: [(_, _, &[Beside]); 4] = [
+        ("optimizer", *optimizer, &[Beside::GradientNorm, Beside::Optimizer]),
+        ("gradient reduction", collectives.reduce, &[Beside::ReduceOverData]),
+        ("parameter gathering", collectives.gather, &[Beside::GatherParameters]),
+        ("reduction over tensor ranks", collectives.tensor_reduce, &[Beside::ReduceOverTensor]),
+    ];
+    let seconds = |parts: &[Beside]| -> Vec<f64> {
+        let those = answer.beside.iter().filter(|(what, _)| parts.contains(what));
+        those.flat_map(|(_, seconds)| seconds.iter().copied()).collect()
+    };
+    let rows = rows.map(|(name, predicted, parts)| (name, predicted, seconds(parts)));
+    rows.into_iter().filter(|(_, _, seconds)| !seconds.is_empty()).collect()
 }
 
 /// The predicted peak without what tensors do not take: runtime, communicators, fragmentation.
 fn predicted_peak(job: &Job, choice: &Choice) -> Result<Bytes> {
     let mut model = job.memory(&choice.candidate);
     (model.fixed, model.fragmentation) = (Bytes::ZERO, 0.0);
-    let predicted = crate::planner::predict::stage_memory(job, choice, &model);
+    // Where gradients are split, the executor keeps a table for each of its two places.
+    let c = &choice.candidate;
+    let own_table = c.sharding >= OptimizerSharding::Zero2 && c.data > 1;
+    let predicted = stage_memory(job, choice, &model, own_table);
     predicted
         .into_iter()
         .map(|memory| memory.total())

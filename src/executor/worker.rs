@@ -88,6 +88,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     // One core for each rank, as the device of the machine's cores is calibrated.
     tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
     if task.cuda {
         lmplan_c10d::load_cuda()?;
@@ -247,13 +248,16 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
     }
     answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
     answer.times = super::measure::timed(&rank.recorder);
+    answer.beside = rank.recorder.beside_times().into_iter().collect();
     Ok(answer)
 }
 
-/// Times collectives of 256 bytes to 16 MiB.
+/// Times collectives of 256 bytes to 16 MiB as a run has them: each after some computation, so that
+/// the ranks come one after the other and what their caches and cores were busy with is gone.
 fn collectives(world: &Ranks, repeats: u64) -> Result<Answer> {
     let mut answer = Answer::default();
     let ways = world.size();
+    let factor = Tensor::ones([384, 384], (Kind::Float, Device::Cpu));
     for power in (6..=22).step_by(2) {
         let elements: i64 = 1 << power;
         let whole = Tensor::zeros([elements], (Kind::Float, Device::Cpu));
@@ -267,9 +271,7 @@ fn collectives(world: &Ranks, repeats: u64) -> Result<Answer> {
         for collective in all {
             let mut seconds = Vec::new();
             for _ in 0..=repeats {
-                if let Ranks::Group(group) = world {
-                    group.barrier()?;
-                }
+                drop(factor.matmul(&factor));
                 let start = Instant::now();
                 let result = match collective {
                     Collective::AllReduce => world.all_reduce(&whole, false)?,

@@ -1,7 +1,8 @@
 //! What one stage holds in memory at its peak, in whole bytes.
 
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageParameters, StageShape, StageWork};
+use super::stage::{BlockTimes, StageShape, StageWork};
+use super::stage_parameters::StageParameters;
 use crate::plan::OptimizerSharding;
 use crate::units::Bytes;
 

@@ -7,6 +7,7 @@ mod memory_tests;
 pub mod program;
 pub mod schedule;
 pub mod stage;
+mod stage_parameters;
 pub mod streams;
 pub mod times;
 
@@ -15,5 +16,5 @@ pub use program::{
     Action, BlockCode, Conversion, Input, LocalParameter, Operator, Placed, Program,
 };
 pub use schedule::{InFlight, Pipeline, Step};
-pub use stage::{BlockTimes, Prices, StageModel, StageShape, StageWork};
+pub use stage::{BlockTimes, Prices, StageCollectives, StageModel, StageShape, StageWork};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageTimes};

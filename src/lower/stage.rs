@@ -4,6 +4,7 @@
 //! they wait for. Gathers of sharded parameters and reductions of gradients run on the
 //! communication stream beside it, as far as the software stack allows ([`super::streams`]).
 
+use super::stage_parameters::StageParameters;
 use super::streams::{self, Item};
 use super::times::{ChunkTimes, StageTimes};
 use crate::graph::Collective;
@@ -36,38 +37,6 @@ impl BlockTimes {
     /// Parameter elements on the rank that have gradients and optimizer states.
     pub fn trained(&self) -> u64 {
         self.parameters.saturating_sub(self.frozen)
-    }
-}
-
-/// Parameter elements of a chunk or a stage on one rank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StageParameters {
-    /// All of them.
-    pub all: u64,
-    /// Those that have gradients and optimizer states.
-    pub trained: u64,
-    /// Those whose gradients are summed over the tensor-parallel ranks.
-    pub tensor_reduced: u64,
-}
-
-impl StageParameters {
-    /// Adds `count` blocks of a kind.
-    fn add(&mut self, count: u64, block: &BlockTimes) {
-        self.all += count * block.parameters;
-        self.trained += count * block.trained();
-        self.tensor_reduced += count * block.tensor_reduced;
-    }
-
-    /// Those of some chunks together.
-    pub fn of(chunks: &[StageWork<'_>], layer: &BlockTimes) -> StageParameters {
-        let mut sum = StageParameters::default();
-        for work in chunks {
-            sum.add(work.num_layers(), layer);
-            for block in [work.embedding, work.head].into_iter().flatten() {
-                sum.add(1, block);
-            }
-        }
-        sum
     }
 }
 
@@ -142,6 +111,17 @@ pub struct StageModel<'a> {
     pub prices: &'a dyn Prices,
 }
 
+/// Collectives of a stage beside those of its layers' passes, over one iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageCollectives {
+    /// Gradients over the replicas.
+    pub reduce: SimTime,
+    /// Parameters over the replicas.
+    pub gather: SimTime,
+    /// Gradients over the tensor-parallel ranks.
+    pub tensor_reduce: SimTime,
+}
+
 impl<'a> StageWork<'a> {
     /// Layers of the chunk.
     pub fn num_layers(&self) -> u64 {
@@ -214,7 +194,7 @@ impl<'a> StageModel<'a> {
     }
 
     /// Gradients are sharded, and so reduced for every micro-batch; under ZeRO-3 parameters are
-    /// gathered for every pass as well.
+    /// gathered for every pass as well. Where the stack hides neither, they run in order.
     fn reduced_always(
         &self,
         work: &StageWork<'a>,
@@ -223,6 +203,16 @@ impl<'a> StageModel<'a> {
     ) -> ChunkTimes {
         let mut times = plain;
         let gathers = self.shape.sharding == OptimizerSharding::Zero3;
+        let gather = if gathers { self.gather(self.layer.parameters) } else { SimTime::ZERO };
+        if !self.shape.overlap_reduce && !self.shape.overlap_gather {
+            if gathers {
+                times.forward = streams::in_order(&self.forward_items(work));
+                times.first_forward = times.forward;
+            }
+            times.backward = streams::in_order(&self.backward_items(work, gather));
+            times.last_backward = times.backward;
+            return times;
+        }
         if gathers {
             let items = self.forward_items(work);
             times.forward = streams::run(&items, self.shape.contention).both();
@@ -230,7 +220,6 @@ impl<'a> StageModel<'a> {
         } else {
             times.first_forward = self.first_forward(work, plain.forward, gathered);
         }
-        let gather = if gathers { self.gather(self.layer.parameters) } else { SimTime::ZERO };
         let streams = streams::run(&self.backward_items(work, gather), self.shape.contention);
         times.backward = streams.both();
         times.last_backward = streams.compute;
@@ -323,6 +312,31 @@ impl<'a> StageModel<'a> {
         self.prices.collective(collective, bytes, Group::Data)
     }
 
+    /// Collectives of one iteration of `micro_batches`, hidden or not, of a stage with the given
+    /// chunks.
+    pub fn collectives(&self, chunks: &[StageWork<'a>], micro_batches: u64) -> StageCollectives {
+        let sharding = self.shape.sharding;
+        let mut all = StageCollectives::default();
+        if self.shape.replicas > 1 {
+            let passes = if sharding >= OptimizerSharding::Zero2 { micro_batches } else { 1 };
+            for work in chunks {
+                let items = self.backward_items(work, SimTime::ZERO);
+                all.reduce += items.iter().map(|item| item.reduce).sum::<SimTime>() * passes;
+                if sharding == OptimizerSharding::Zero3 {
+                    let items = self.forward_items(work);
+                    let once: SimTime = items.iter().map(|item| item.gather).sum();
+                    all.gather += once * 2 * micro_batches;
+                }
+            }
+        }
+        let (elements, tensor_reduced) = self.parameters(chunks);
+        if self.gathers_at_the_end() {
+            all.gather += self.gather(elements);
+        }
+        all.tensor_reduce = self.tensor_reduce(tensor_reduced);
+        all
+    }
+
     /// Durations of a stage with the given chunks, which all have the same layers.
     pub fn stage(&self, chunks: &[StageWork<'a>]) -> StageTimes {
         // Chunks without embedding or head are alike, the first apart.
@@ -344,22 +358,40 @@ impl<'a> StageModel<'a> {
         }
     }
 
+    /// Trained parameter elements of a stage on the rank, and those reduced over tensor ranks.
+    fn parameters(&self, chunks: &[StageWork<'a>]) -> (u64, u64) {
+        let StageParameters { trained, tensor_reduced, .. } =
+            StageParameters::of(chunks, self.layer);
+        (trained, tensor_reduced)
+    }
+
+    /// Whether updated parameters are gathered before the next iteration begins.
+    fn gathers_at_the_end(&self) -> bool {
+        let sharding = self.shape.sharding;
+        let gathers = matches!(sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
+        gathers && self.shape.replicas > 1 && !self.shape.overlap_gather
+    }
+
+    fn tensor_reduce(&self, elements: u64) -> SimTime {
+        if elements == 0 {
+            return SimTime::ZERO;
+        }
+        let bytes = Bytes::new(elements) * self.shape.gradient_bytes;
+        self.prices.collective(Collective::AllReduce, bytes, Group::Tensor)
+    }
+
+    /// Parameter elements of a stage that this rank's optimizer updates.
+    pub fn updated(&self, chunks: &[StageWork<'a>]) -> u64 {
+        let (elements, _) = self.parameters(chunks);
+        let sharded = self.shape.sharding != OptimizerSharding::None;
+        if sharded { elements.div_ceil(self.shape.replicas) } else { elements }
+    }
+
     /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
     fn optimizer(&self, chunks: &[StageWork<'a>]) -> SimTime {
-        let StageParameters { trained: elements, tensor_reduced, .. } =
-            StageParameters::of(chunks, self.layer);
-        let sharded = self.shape.sharding != OptimizerSharding::None;
-        let share = if sharded { elements.div_ceil(self.shape.replicas) } else { elements };
-        let mut time = self.prices.optimizer_step(share) + self.shape.step_overhead;
-        if tensor_reduced > 0 {
-            let bytes = Bytes::new(tensor_reduced) * self.shape.gradient_bytes;
-            time += self.prices.collective(Collective::AllReduce, bytes, Group::Tensor);
-        }
-        let gathers =
-            matches!(self.shape.sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
-        if gathers && self.shape.replicas > 1 && !self.shape.overlap_gather {
-            time += self.gather(elements);
-        }
-        time
+        let (elements, tensor_reduced) = self.parameters(chunks);
+        let step = self.prices.optimizer_step(self.updated(chunks)) + self.shape.step_overhead;
+        let gather = if self.gathers_at_the_end() { self.gather(elements) } else { SimTime::ZERO };
+        step + self.tensor_reduce(tensor_reduced) + gather
     }
 }

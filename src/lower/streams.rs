@@ -66,6 +66,11 @@ pub fn run(items: &[Item], contention: f64) -> Streams {
     streams
 }
 
+/// Runs `items` in order on one stream: each is gathered, computed, reduced.
+pub fn in_order(items: &[Item]) -> SimTime {
+    items.iter().map(|item| item.gather + item.compute + item.reduce).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +94,13 @@ mod tests {
         assert_eq!((streams.compute.picos(), streams.communication.picos()), (30, 34));
         let slow = run(&[item(0, 10, 15), item(0, 10, 15), item(0, 10, 15)], 0.0);
         assert_eq!(slow.communication.picos(), 55);
+    }
+
+    #[test]
+    fn nothing_hides_in_order() {
+        let items = [item(5, 10, 2), item(5, 10, 2)];
+        assert_eq!(in_order(&items).picos(), 34);
+        assert!(run(&items, 0.0).both() < in_order(&items));
     }
 
     #[test]

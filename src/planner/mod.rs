@@ -22,6 +22,7 @@ pub mod program;
 pub mod search;
 pub mod solve;
 pub mod space;
+pub mod staged;
 
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
 

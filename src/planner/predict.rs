@@ -1,11 +1,11 @@
 //! The prediction of a decided plan: simulated time, memory, and where they go.
 
-use super::block_choices::{PassParts, block_times};
+use super::block_choices::PassParts;
 use super::choice::Choice;
 use super::costs::Costs;
 use super::job::Job;
-use crate::lower::stage::StageWork;
-use crate::lower::{BlockTimes, ChunkTimes, Links, Pipeline, StageMemory, StageModel, StageTimes};
+use super::staged::{Evaluated, Staged};
+use crate::lower::{ChunkTimes, Links, StageModel, StageTimes};
 use crate::sim::pipeline::{Run, Structure};
 use crate::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
 use crate::units::{Bytes, SimTime};
@@ -21,25 +21,6 @@ pub struct Predicted {
     pub time: SimTime,
     /// The stage that needs more memory than there is, with what it needs.
     pub overflow: Option<(usize, Bytes)>,
-}
-
-/// The blocks, stages and durations of a plan.
-struct Staged<'a> {
-    job: &'a Job,
-    choice: &'a Choice,
-    embedding: BlockTimes,
-    layer: BlockTimes,
-    head: BlockTimes,
-    pipeline: Pipeline,
-    links: Links,
-}
-
-/// Everything that a simulation needs, by stage.
-struct Evaluated {
-    times: Vec<StageTimes>,
-    memory: Vec<StageMemory>,
-    /// Saved bytes of one micro-batch by chunk.
-    saved: Vec<Vec<Bytes>>,
 }
 
 /// Relative half-width of the interval around a predicted iteration time: the 90th percentile of the
@@ -71,84 +52,7 @@ pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
     })
 }
 
-/// Embedding, layer and head of a choice, as stages see them.
-pub fn block_times_of(job: &Job, choice: &Choice) -> [BlockTimes; 3] {
-    let staged = Staged::new(job, choice);
-    [staged.embedding, staged.layer, staged.head]
-}
-
-/// Memory of each stage under a memory model.
-pub fn stage_memory(
-    job: &Job,
-    choice: &Choice,
-    model: &crate::lower::MemoryModel,
-) -> Vec<StageMemory> {
-    let staged = Staged::new(job, choice);
-    let shape = job.shape(&choice.candidate);
-    let peak = |q: usize| {
-        let in_flight = staged.pipeline.in_flight(q as u64);
-        model.peak(&shape, &staged.layer, &staged.works(q), &in_flight)
-    };
-    (0..choice.stages.len()).map(peak).collect()
-}
-
-impl<'a> Staged<'a> {
-    fn new(job: &'a Job, choice: &'a Choice) -> Self {
-        let c = &choice.candidate;
-        let launch = job.launch();
-        Staged {
-            job,
-            choice,
-            embedding: block_times(&choice.embedding, launch, true),
-            layer: block_times(&choice.layer, launch, true),
-            head: block_times(&choice.head, launch, c.pipeline > 1),
-            pipeline: Pipeline {
-                schedule: c.schedule,
-                stages: c.pipeline,
-                chunks: c.chunks,
-                micro_batches: c.micro_batches,
-            },
-            links: job.links(c),
-        }
-    }
-
-    /// The chunks of a stage.
-    fn works(&self, q: usize) -> Vec<StageWork<'_>> {
-        let chunks = self.pipeline.chunks as usize;
-        let work = |chunk| StageWork {
-            layers: self.choice.chunk_layers(q, chunk),
-            embedding: None,
-            head: None,
-        };
-        let mut works: Vec<StageWork<'_>> = (0..self.pipeline.chunks).map(work).collect();
-        if q == 0 {
-            works[0].embedding = Some(&self.embedding);
-        }
-        if q + 1 == self.choice.stages.len() {
-            works[chunks - 1].head = Some(&self.head);
-        }
-        works
-    }
-
-    fn evaluate(&self) -> Evaluated {
-        let candidate = &self.choice.candidate;
-        let prices = self.job.prices(candidate);
-        let shape = self.job.shape(candidate);
-        let model = StageModel { shape, layer: &self.layer, prices: prices.as_ref() };
-        let memory = self.job.memory(candidate);
-        let mut evaluated = Evaluated { times: Vec::new(), memory: Vec::new(), saved: Vec::new() };
-        for q in 0..self.choice.stages.len() {
-            let works = self.works(q);
-            let in_flight = self.pipeline.in_flight(q as u64);
-            evaluated.times.push(model.stage(&works));
-            evaluated.memory.push(memory.peak(&shape, &self.layer, &works, &in_flight));
-            let saved =
-                works.iter().map(|work| crate::lower::memory::chunk_saved(&self.layer, work));
-            evaluated.saved.push(saved.collect());
-        }
-        evaluated
-    }
-
+impl Staged<'_> {
     fn prediction(&self, structure: &Structure, evaluated: &Evaluated, end: SimTime) -> Prediction {
         let job = self.job;
         let seconds = end.seconds().get();

@@ -199,6 +199,22 @@ impl Cluster {
         Ok((cluster, source))
     }
 
+    /// Reads the cluster that a plan names: the `cluster.yaml` beside the plan where that is it,
+    /// or else as [`Cluster::load`].
+    ///
+    /// # Errors
+    /// As [`Cluster::load`].
+    pub fn of_plan(name: &str, plan: &Path, folder: &Path) -> Result<Cluster, SpecError> {
+        let beside = plan.with_file_name("cluster.yaml");
+        if beside.is_file() {
+            let (cluster, _) = Cluster::load(&beside.display().to_string(), folder)?;
+            if cluster.spec.name == name {
+                return Ok(cluster);
+            }
+        }
+        Ok(Cluster::load(name, folder)?.0)
+    }
+
     /// Reads the devices that `spec` names.
     ///
     /// # Errors

@@ -54,6 +54,10 @@ pub struct MeasuredTable {
     /// and k; of attention sequences times heads, rows and width of a head; of passes over memory
     /// bytes read, bytes written and launches.
     pub kernels: BTreeMap<String, Vec<MeasuredRow>>,
+    /// By collective inside a node (`all_reduce`, `reduce_scatter`, `all_gather`, `all_to_all`):
+    /// bytes as each rank holds them, ranks, repetitions, and a time, such as `1048576 2 15: 1.2 ms`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub collectives: BTreeMap<String, Vec<MeasuredRow>>,
 }
 
 /// Sizes and time of a measured kernel.

@@ -39,7 +39,8 @@ fn lengthy_functions(text: &str) -> Vec<(usize, usize)> {
             ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn ", "pub const fn "]
                 .iter()
                 .any(|prefix| code.starts_with(prefix));
-        if !is_function {
+        // A trait's declaration has no body.
+        if !is_function || code.ends_with(';') {
             continue;
         }
         // rustfmt closes a function with a brace at the indentation that it began with.

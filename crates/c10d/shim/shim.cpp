@@ -12,8 +12,11 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <dlfcn.h>
+#include <sched.h>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <string>
 
 namespace {
@@ -53,6 +56,33 @@ at::Tensor& tensor(void* pointer) {
 void finish(const WorkPtr& work) {
   if (work && !work->wait()) {
     throw std::runtime_error("the collective did not complete");
+  }
+}
+
+// Waits for a collective, at first awake: on a virtual machine it takes milliseconds to wake a core
+// that has gone to sleep. Gloo's own threads are let through.
+void finish_awake(const WorkPtr& work) {
+  constexpr auto patience = std::chrono::milliseconds(50);
+  const auto start = std::chrono::steady_clock::now();
+  while (work && !work->isCompleted() && std::chrono::steady_clock::now() - start < patience) {
+    sched_yield();
+  }
+  finish(work);
+}
+
+// u = m / (root sqrt(v) + least), after m and v have taken in the gradients.
+template <typename T>
+void lamb_pass(const at::Tensor& gradients, at::Tensor& first, at::Tensor& second,
+               at::Tensor& update, T beta1, T beta2, T share1, T share2, T root, T least) {
+  const T* __restrict g = gradients.const_data_ptr<T>();
+  T* __restrict m = first.mutable_data_ptr<T>();
+  T* __restrict v = second.mutable_data_ptr<T>();
+  T* __restrict u = update.mutable_data_ptr<T>();
+  const int64_t size = update.numel();
+  for (int64_t i = 0; i < size; ++i) {
+    m[i] = beta1 * m[i] + share1 * g[i];
+    v[i] = beta2 * v[i] + share2 * g[i] * g[i];
+    u[i] = m[i] / (root * std::sqrt(v[i]) + least);
   }
 }
 
@@ -161,7 +191,7 @@ int lmplan_all_reduce(void* group, void* data, int maximum) {
     std::vector<at::Tensor> tensors{tensor(data)};
     c10d::AllreduceOptions options;
     options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    finish((*static_cast<GroupPtr*>(group))->allreduce(tensors, options));
+    finish_awake((*static_cast<GroupPtr*>(group))->allreduce(tensors, options));
   });
 }
 
@@ -170,21 +200,26 @@ int lmplan_all_gather(void* group, void* output, void* input) {
     auto& process_group = *static_cast<GroupPtr*>(group);
     std::vector<std::vector<at::Tensor>> outputs{tensor(output).chunk(process_group->getSize())};
     std::vector<at::Tensor> inputs{tensor(input)};
-    finish(process_group->allgather(outputs, inputs));
+    finish_awake(process_group->allgather(outputs, inputs));
   });
 }
 
+// Gloo's own is the sum of everything as well, and does not say when it is done.
 int lmplan_reduce_scatter(void* group, void* output, void* input) {
   return guard([&] {
-    finish((*static_cast<GroupPtr*>(group))->_reduce_scatter_base(tensor(output), tensor(input)));
+    auto& process_group = *static_cast<GroupPtr*>(group);
+    std::vector<at::Tensor> tensors{tensor(input).clone()};
+    finish_awake(process_group->allreduce(tensors, {}));
+    const auto parts = tensors[0].chunk(process_group->getSize());
+    tensor(output).copy_(parts[process_group->getRank()]);
   });
 }
 
 int lmplan_all_to_all(void* group, void* output, void* input) {
   return guard([&] {
     std::vector<int64_t> even;
-    finish((*static_cast<GroupPtr*>(group))
-               ->alltoall_base(tensor(output), tensor(input), even, even));
+    finish_awake((*static_cast<GroupPtr*>(group))
+                     ->alltoall_base(tensor(output), tensor(input), even, even));
   });
 }
 
@@ -193,7 +228,7 @@ int lmplan_broadcast(void* group, void* data, int root) {
     std::vector<at::Tensor> tensors{tensor(data)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    finish((*static_cast<GroupPtr*>(group))->broadcast(tensors, options));
+    finish_awake((*static_cast<GroupPtr*>(group))->broadcast(tensors, options));
   });
 }
 
@@ -316,6 +351,38 @@ int lmplan_adam(void* parameters, void* gradients, void* first, void* second, do
     }
     at::_fused_adamw_(p, g, m, v, none, steps, rate, beta1, beta2, decay, epsilon, false, false,
                       divisor, std::nullopt);
+  });
+}
+
+// The first stage of LAMB: moments updated in place, and the update that the second stage scales.
+// Gradients are divided by `scale` first. One pass on the host, ATen's operators elsewhere.
+int lmplan_lamb_update(void* gradients, void* first, void* second, void* update, double step,
+                       double beta1, double beta2, double epsilon, double scale) {
+  return guard([&] {
+    at::NoGradGuard no_grad;
+    at::Tensor g = tensor(gradients), m = tensor(first), v = tensor(second), u = tensor(update);
+    const double correct1 = 1.0 - std::pow(beta1, step);
+    const double correct2 = 1.0 - std::pow(beta2, step);
+    const double share1 = (1.0 - beta1) / scale;
+    const double share2 = (1.0 - beta2) / (scale * scale);
+    const double root = correct1 / std::sqrt(correct2);
+    const double least = epsilon * correct1;
+    bool alike = true;
+    for (const at::Tensor& each : {g, m, v, u}) {
+      alike = alike && each.is_cpu() && each.is_contiguous() &&
+              each.scalar_type() == u.scalar_type() && each.numel() == u.numel();
+    }
+    if (alike && u.scalar_type() == at::kFloat) {
+      lamb_pass<float>(g, m, v, u, beta1, beta2, share1, share2, root, least);
+    } else if (alike && u.scalar_type() == at::kDouble) {
+      lamb_pass<double>(g, m, v, u, beta1, beta2, share1, share2, root, least);
+    } else {
+      m.mul_(beta1).add_(g, share1);
+      v.mul_(beta2).addcmul_(g, g, share2);
+      at::sqrt_out(u, v);
+      u.mul_(root).add_(least);
+      at::div_out(u, m, u);
+    }
   });
 }
 

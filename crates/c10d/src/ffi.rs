@@ -89,6 +89,17 @@ unsafe extern "C" {
         causal: c_int,
         results: *mut *mut c_void,
     ) -> c_int;
+    pub(crate) fn lmplan_lamb_update(
+        gradients: *mut c_void,
+        first: *mut c_void,
+        second: *mut c_void,
+        update: *mut c_void,
+        step: f64,
+        beta1: f64,
+        beta2: f64,
+        epsilon: f64,
+        scale: f64,
+    ) -> c_int;
     pub(crate) fn lmplan_adam(
         parameters: *mut c_void,
         gradients: *mut c_void,

@@ -171,3 +171,36 @@ pub fn adam(
         )
     })
 }
+
+/// The first stage of LAMB (You et al. 2020, algorithm 2): moments updated in place, and the update
+/// of each element before it is scaled, \[elements\], in 32 bits. `step` counts from 1; gradients
+/// are divided by `scale`.
+///
+/// # Errors
+/// Shapes or types that do not match.
+pub fn lamb_update(
+    gradients: &Tensor,
+    moments: &[Tensor; 2],
+    step: u64,
+    scale: f64,
+    betas: (f64, f64),
+    epsilon: f64,
+) -> Result<Tensor, Error> {
+    let [first, second] = moments.each_ref().map(raw);
+    let update = moments[0].empty_like();
+    // SAFETY: all tensors are alive during the call, which writes elements of three of them only.
+    Error::check(unsafe {
+        ffi::lmplan_lamb_update(
+            raw(gradients),
+            first,
+            second,
+            raw(&update),
+            step as f64,
+            betas.0,
+            betas.1,
+            epsilon,
+            scale,
+        )
+    })?;
+    Ok(update)
+}

@@ -11,6 +11,10 @@ mod process;
 
 pub use error::Error;
 pub use group::{Group, Sending, Store};
-pub use kernels::{Adam, Attended, adam, attention, attention_backward, layer_norm_backward};
-pub use memory::{Gpu, Memory, count_cpu_memory, gpu, load_cuda, memory, reset_peak};
+pub use kernels::{
+    Adam, Attended, adam, attention, attention_backward, lamb_update, layer_norm_backward,
+};
+pub use memory::{
+    Gpu, Memory, count_cpu_memory, gpu, keep_host_memory, load_cuda, memory, reset_peak,
+};
 pub use process::{STOP, die_with_parent, send_signal};

@@ -31,6 +31,18 @@ pub fn count_cpu_memory() -> Result<(), Error> {
     Error::check(unsafe { ffi::lmplan_count_cpu_memory() })
 }
 
+/// Has this process keep the host memory that tensors give back, as the allocator of a GPU does.
+/// Otherwise every large tensor is made of fresh pages, which the kernel fills with zeros first: a
+/// pass over it then takes up to twice as long, or not, by the history of the heap.
+pub fn keep_host_memory() {
+    // SAFETY: sets parameters of the allocator; a value it does not take changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
+
 /// What a device's allocator has handed out.
 ///
 /// # Errors

@@ -37,6 +37,7 @@ pub(super) fn run(
     let text = serde_yaml::to_string(&device)
         .map_err(|error| Failure::Output(std::io::Error::other(error)))?;
     check(&path, &text)?;
+    let text = format!("# yaml-language-server: $schema=device.schema.json\n{text}");
     write_whole(&args.output, text.as_bytes())?;
     writeln!(out, "{path}: {}", device.kernels.provenance)?;
     Ok(())

@@ -3,6 +3,7 @@
 use crate::check::{Check, Severity, Subject, check};
 use crate::cli::Failure;
 use crate::cli::args::Format;
+use crate::cli::plan_args::as_searched;
 use crate::graph::build;
 use crate::plan::Plan;
 use crate::spec::{self, Cluster};
@@ -41,15 +42,8 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
         model.training.lora = Some(lora.clone());
     }
     model.training.global_batch_size = plan.batch.global;
-    if let Some(space) = certificate.as_ref().map(|certificate| &certificate["space"]) {
-        if let Some(tokens) = space["sequence_length"].as_u64() {
-            model.sequence_length = tokens;
-        }
-        if let Ok(precision) = serde_json::from_value(space["precision"].clone()) {
-            model.training.precision = precision;
-        }
-    }
-    let (cluster, _) = Cluster::load(&plan.cluster, folder)?;
+    as_searched(&path, &mut model);
+    let cluster = Cluster::of_plan(&plan.cluster, &path, folder)?;
     let (stack, _) = spec::load_stack(&plan.stack, folder)?;
     let graph = build(&model).map_err(|error| Failure::BadInput(error.to_string()))?;
     let Some(group) = cluster.groups.first() else {

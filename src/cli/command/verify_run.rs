@@ -3,6 +3,7 @@
 use super::verify::{DeviceChoice, VerifyArgs, VerifyMode};
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
+use crate::cli::plan_args::as_searched;
 use crate::executor::ExecutorError;
 use crate::executor::numerics::{self, Limits};
 use crate::executor::report::{Style, Verified, print};
@@ -95,7 +96,7 @@ fn given(named: Option<&str>, folder: &Path) -> Result<Given, Failure> {
         Some(path) => Some(PathBuf::from(path)),
         None => newest(&folder.join("reports")),
     };
-    let (name, plan) = match path {
+    let (name, plan) = match &path {
         Some(path) => {
             let name = path.display().to_string();
             let (plan, _) = spec::load::<Plan>(&name, folder)?;
@@ -115,7 +116,13 @@ fn given(named: Option<&str>, folder: &Path) -> Result<Given, Failure> {
              verify the same model with everything trained, by a plan without `lora`"
         )));
     }
-    let (cluster, _) = Cluster::load(&plan.cluster, folder)?;
+    let cluster = match &path {
+        Some(path) => {
+            as_searched(path, &mut model);
+            Cluster::of_plan(&plan.cluster, path, folder)?
+        }
+        None => Cluster::load(&plan.cluster, folder)?.0,
+    };
     let (stack, _) = spec::load_stack(EXECUTOR_STACK, folder)?;
     Ok(Given { name, plan, model, cluster, stack })
 }

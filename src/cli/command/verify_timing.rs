@@ -94,6 +94,7 @@ fn timed_roles(
     repeats: u64,
 ) -> Result<roles::Roles, Failure> {
     tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
     if !cuda {
         lmplan_c10d::count_cpu_memory().map_err(|error| Failure::Missing(error.to_string()))?;
