@@ -161,6 +161,17 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The flags that say the same beside the model, by name and value.
+    pub fn flags(&self) -> Vec<(&'static str, Option<String>)> {
+        let mut flags = vec![
+            ("global-batch", self.global_batch.map(|n| n.to_string())),
+            ("sequence-length", self.sequence_length.map(|n| n.to_string())),
+            ("precision", self.precision.map(super::output::word)),
+        ];
+        flags.extend(self.lora.flags());
+        flags
+    }
+
     /// Reads the model and applies the flags.
     ///
     /// # Errors

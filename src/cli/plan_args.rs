@@ -65,15 +65,14 @@ impl PlanArgs {
             name(&self.stack, &plan.stack),
         ];
         let (mut model, _) = spec::load_model(&names[0], folder)?;
-        model.training.global_batch_size = plan.batch.global;
-        as_searched(&path, &mut model);
+        as_planned(&plan, certificate_beside(&path).as_ref(), &mut model);
         if let Some(tokens) = self.sequence_length {
             model.sequence_length = tokens;
         }
         if let Some(precision) = self.precision {
             model.training.precision = precision;
         }
-        if let Some(lora) = self.lora.lora().or_else(|| plan.lora.clone()) {
+        if let Some(lora) = self.lora.lora() {
             model.training.lora = Some(lora);
         }
         let cluster = match &self.cluster {
@@ -95,17 +94,24 @@ impl PlanArgs {
     }
 }
 
-/// Changes a model as the search that found a plan did: sequence length and precision, as the
-/// certificate beside the plan says, where there is one.
-pub fn as_searched(plan: &Path, model: &mut ModelSpec) {
-    let bytes = std::fs::read(plan.with_file_name("certificate.json"));
-    let parsed = bytes.ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let Some(certificate) = parsed else { return };
-    let space = &certificate["space"];
+/// Changes a model to what a plan was made for: batch and adapters as the plan says, sequence length
+/// and precision as the certificate of the search that found it says, where there is one.
+pub fn as_planned(plan: &Plan, certificate: Option<&Value>, model: &mut ModelSpec) {
+    model.training.global_batch_size = plan.batch.global;
+    if let Some(lora) = &plan.lora {
+        model.training.lora = Some(lora.clone());
+    }
+    let Some(space) = certificate.map(|certificate| &certificate["space"]) else { return };
     if let Some(tokens) = space["sequence_length"].as_u64() {
         model.sequence_length = tokens;
     }
     if let Ok(precision) = serde_json::from_value(space["precision"].clone()) {
         model.training.precision = precision;
     }
+}
+
+/// The certificate beside a plan, where one can be read.
+pub fn certificate_beside(plan: &Path) -> Option<Value> {
+    let bytes = std::fs::read(plan.with_file_name("certificate.json")).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }

@@ -16,9 +16,9 @@ const HOST_HOP: Seconds = Seconds::new(2e-6);
 
 /// Times of collectives on one cluster of one device.
 ///
-/// Inside a node what was measured on the device itself, where that was, else T = launch + hops·α + w/β by the quicker of a low-latency and a bulk protocol,
-/// where w are the bytes that a rank sends, its own part counted at the price of a copy. Across
-/// nodes a ring or a tree over the nodes runs beside the one inside each: the time is the larger
+/// Inside a node what was measured on the device itself, where that was, else
+/// T = launch + hops·α + w/β by the quicker of a low-latency and a bulk protocol, where w are the
+/// bytes that a rank sends, its own part counted at the price of a copy. Across nodes a ring or a tree over the nodes runs beside the one inside each: the time is the larger
 /// of the two streams, and latencies add. All-reduce takes the best of ring, tree, reduction in
 /// the node's switch and in the network (Thakur et al. 2005 for the volumes; NVIDIA/nccl
 /// `src/graph/tuning.cc` for the form). Ignored: contention between groups of different kinds,

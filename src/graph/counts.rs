@@ -13,14 +13,14 @@ const STEP_OVER_FORWARD: f64 = 3.0;
 
 impl Op {
     /// Operations of the forward pass over one sequence, matrix products only: 2·rows·in·out for a
-    /// linear layer, 2·rows·r·(in + out) for each of its adapters; 4·s²·a·d for attention, which is counted in full also where it is causal
-    /// (Chowdhery et al. 2022, appendix B; Narayanan et al. 2021, appendix). Nothing else counts.
+    /// linear layer, 2·rows·r·(in + out) for each of its adapters; 4·s²·a·d for attention, which is
+    /// counted in full also where it is causal (Chowdhery et al. 2022, appendix B; Narayanan et al.
+    /// 2021, appendix). Nothing else counts.
     pub fn forward_flops(&self) -> Flops {
         match self.kind {
             OpKind::Linear { input, output, .. } => {
-                let own = 2.0 * self.rows as f64 * input as f64 * output as f64;
                 let adapters: f64 = self.trained.adapters().iter().map(Adapter::elements_f64).sum();
-                Flops::new(own + 2.0 * self.rows as f64 * adapters)
+                self.weight_flops(input, output) + Flops::new(2.0 * self.rows as f64 * adapters)
             }
             OpKind::Attention { heads, head_dim, .. } => {
                 let rows = self.rows as f64;
@@ -35,10 +35,15 @@ impl Op {
     pub fn frozen_flops(&self) -> Flops {
         match self.kind {
             OpKind::Linear { input, output, .. } if self.trained.is_frozen() => {
-                Flops::new(2.0 * self.rows as f64 * input as f64 * output as f64)
+                self.weight_flops(input, output)
             }
             _ => Flops::ZERO,
         }
+    }
+
+    /// Operations of one product of a linear layer's rows with its weights.
+    fn weight_flops(&self, input: u64, output: u64) -> Flops {
+        Flops::new(2.0 * self.rows as f64 * input as f64 * output as f64)
     }
 
     /// Elements of its output for one sequence.

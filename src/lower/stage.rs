@@ -6,7 +6,7 @@
 
 use super::stage_parameters::StageParameters;
 use super::streams::{self, Item};
-use super::times::{ChunkTimes, StageTimes};
+use super::times::{ChunkTimes, StageCollectives, StageTimes};
 use crate::graph::Collective;
 use crate::plan::OptimizerSharding;
 use crate::sharding::{Group, InstructionCost, PassCost};
@@ -109,17 +109,6 @@ pub struct StageModel<'a> {
     pub layer: &'a BlockTimes,
     /// Prices of collectives and of the optimizer.
     pub prices: &'a dyn Prices,
-}
-
-/// Collectives of a stage beside those of its layers' passes, over one iteration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StageCollectives {
-    /// Gradients over the replicas.
-    pub reduce: SimTime,
-    /// Parameters over the replicas.
-    pub gather: SimTime,
-    /// Gradients over the tensor-parallel ranks.
-    pub tensor_reduce: SimTime,
 }
 
 impl<'a> StageWork<'a> {
@@ -382,7 +371,11 @@ impl<'a> StageModel<'a> {
 
     /// Parameter elements of a stage that this rank's optimizer updates.
     pub fn updated(&self, chunks: &[StageWork<'a>]) -> u64 {
-        let (elements, _) = self.parameters(chunks);
+        self.share(self.parameters(chunks).0)
+    }
+
+    /// One replica's part of `elements`, where optimizer states are sharded.
+    fn share(&self, elements: u64) -> u64 {
         let sharded = self.shape.sharding != OptimizerSharding::None;
         if sharded { elements.div_ceil(self.shape.replicas) } else { elements }
     }
@@ -390,7 +383,7 @@ impl<'a> StageModel<'a> {
     /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
     fn optimizer(&self, chunks: &[StageWork<'a>]) -> SimTime {
         let (elements, tensor_reduced) = self.parameters(chunks);
-        let step = self.prices.optimizer_step(self.updated(chunks)) + self.shape.step_overhead;
+        let step = self.prices.optimizer_step(self.share(elements)) + self.shape.step_overhead;
         let gather = if self.gathers_at_the_end() { self.gather(elements) } else { SimTime::ZERO };
         step + self.tensor_reduce(tensor_reduced) + gather
     }

@@ -36,6 +36,17 @@ pub struct StageTimes {
     pub optimizer: SimTime,
 }
 
+/// Collectives of a stage beside those of its layers' passes, over one iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageCollectives {
+    /// Gradients over the replicas.
+    pub reduce: SimTime,
+    /// Parameters over the replicas.
+    pub gather: SimTime,
+    /// Gradients over the tensor-parallel ranks.
+    pub tensor_reduce: SimTime,
+}
+
 /// Durations outside of the stages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Links {

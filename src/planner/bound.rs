@@ -277,10 +277,11 @@ impl<'a> BoundInput<'a> {
 }
 
 /// Parameter elements of a block.
-fn held(block: &BlockTimes) -> u64 {
+pub(super) fn held(block: &BlockTimes) -> u64 {
     block.parameters
 }
 
-fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
+/// The least that any of these blocks has.
+pub(super) fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
     blocks.iter().map(of).min().unwrap_or(0)
 }

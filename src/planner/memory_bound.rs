@@ -7,7 +7,7 @@
 //! ([`super::bound`]) says how many layers the stage may have below the cutoff; when the stages
 //! together can not place all layers, nothing is below.
 
-use super::bound::{BoundInput, Work};
+use super::bound::{BoundInput, Work, fewest, held};
 use crate::lower::{BlockTimes, InFlight};
 use crate::plan::OptimizerSharding;
 use crate::spec::ScheduleKind;
@@ -145,17 +145,16 @@ impl<'a> MemoryBound<'a> {
     fn state(&self, q: usize, n: u64) -> f64 {
         let candidate = self.input.candidate;
         let elements = |of: fn(&BlockTimes) -> u64| {
-            let least = |blocks: &[BlockTimes]| blocks.iter().map(of).min().unwrap_or(0);
             let mut elements = n * of(self.layer);
             if q == 0 {
-                elements += least(&self.input.blocks.embedding);
+                elements += fewest(&self.input.blocks.embedding, of);
             }
             if q as u64 + 1 == candidate.pipeline {
-                elements += least(self.input.blocks.heads(candidate.pipeline));
+                elements += fewest(self.input.blocks.heads(candidate.pipeline), of);
             }
             elements
         };
-        let (all, trained) = (elements(|block| block.parameters), elements(BlockTimes::trained));
+        let (all, trained) = (elements(held), elements(BlockTimes::trained));
         let share = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = elements as f64 * bytes as f64;
             if candidate.sharding >= from { whole / candidate.data as f64 } else { whole }

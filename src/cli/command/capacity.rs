@@ -175,11 +175,7 @@ fn command_line(args: &CapacityArgs, grid: &Grid) -> String {
         }
     };
     flag("stack", (args.stack != args::DEFAULT_STACK).then(|| grid.names[1].clone()));
-    let model = &args.model;
-    flag("global-batch", model.global_batch.map(|n| n.to_string()));
-    flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
-    flag("precision", model.precision.map(output::word));
-    for (name, value) in model.lora.flags().into_iter().chain(args.dataset.flags()) {
+    for (name, value) in args.model.flags().into_iter().chain(args.dataset.flags()) {
         flag(name, value);
     }
     let plain = |time: Seconds| format!("{}s", time.get());

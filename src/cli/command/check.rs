@@ -3,7 +3,7 @@
 use crate::check::{Check, Severity, Subject, check};
 use crate::cli::Failure;
 use crate::cli::args::Format;
-use crate::cli::plan_args::as_searched;
+use crate::cli::plan_args::as_planned;
 use crate::graph::build;
 use crate::plan::Plan;
 use crate::spec::{self, Cluster};
@@ -38,11 +38,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let certificate = beside("certificate.json")?;
     let (mut model, _) = spec::load_model(&plan.model, folder)?;
-    if let Some(lora) = &plan.lora {
-        model.training.lora = Some(lora.clone());
-    }
-    model.training.global_batch_size = plan.batch.global;
-    as_searched(&path, &mut model);
+    as_planned(&plan, certificate.as_ref(), &mut model);
     let cluster = Cluster::of_plan(&plan.cluster, &path, folder)?;
     let (stack, _) = spec::load_stack(&plan.stack, folder)?;
     let graph = build(&model).map_err(|error| Failure::BadInput(error.to_string()))?;

@@ -69,14 +69,15 @@ fn read(given: &Path) -> Result<Side, Failure> {
         let (model, cluster, stack) = (None, None, None);
         let (sequence_length, precision) = (None, None);
         let lora = LoraArgs::default();
-        let plan = PlanArgs { plan: path, model, cluster, stack, sequence_length, precision, lora };
+        let plan = path.clone();
+        let plan = PlanArgs { plan, model, cluster, stack, sequence_length, precision, lora };
         let loaded = plan.load()?;
         let predicted = predict(&loaded.job, &loaded.choice)
             .ok_or_else(|| Failure::BadInput(format!("`{name}`: its schedule can not be run")))?;
         (loaded.plan, predicted.prediction)
     };
-    let cluster = Cluster::load(&plan.cluster, Path::new(".")).ok();
-    let price_per_device_hour = cluster.and_then(|(cluster, _)| cluster.price_per_device_hour());
+    let cluster = Cluster::of_plan(&plan.cluster, &path, Path::new(".")).ok();
+    let price_per_device_hour = cluster.and_then(|cluster| cluster.price_per_device_hour());
     Ok(Side { name, plan, prediction, price_per_device_hour })
 }
 

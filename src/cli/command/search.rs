@@ -212,14 +212,7 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
         }
     };
     flag("stack", (args.job.stack != args::DEFAULT_STACK).then(|| plan.stack.clone()));
-    let model = &args.job.model;
-    flag("global-batch", model.global_batch.map(|n| n.to_string()));
-    flag("sequence-length", model.sequence_length.map(|n| n.to_string()));
-    flag("precision", model.precision.map(output::word));
-    for (name, value) in model.lora.flags() {
-        flag(name, value);
-    }
-    for (name, value) in args.pins.flags() {
+    for (name, value) in args.job.model.flags().into_iter().chain(args.pins.flags()) {
         flag(name, value);
     }
     let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());

@@ -3,7 +3,7 @@
 use super::verify::{DeviceChoice, VerifyArgs, VerifyMode};
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
-use crate::cli::plan_args::as_searched;
+use crate::cli::plan_args::{as_planned, certificate_beside};
 use crate::executor::ExecutorError;
 use crate::executor::numerics::{self, Limits};
 use crate::executor::report::{Style, Verified, print};
@@ -109,18 +109,16 @@ fn given(named: Option<&str>, folder: &Path) -> Result<Given, Failure> {
         }
     };
     let (mut model, _) = spec::load_model(&plan.model, folder)?;
-    model.training.global_batch_size = plan.batch.global;
-    if plan.lora.is_some() || model.training.lora.is_some() {
+    let certificate = path.as_deref().and_then(certificate_beside);
+    as_planned(&plan, certificate.as_ref(), &mut model);
+    if model.training.lora.is_some() {
         return Err(Failure::Missing(format!(
             "`{name}` trains LoRA adapters beside frozen weights, which the executor does not run yet; \
              verify the same model with everything trained, by a plan without `lora`"
         )));
     }
     let cluster = match &path {
-        Some(path) => {
-            as_searched(path, &mut model);
-            Cluster::of_plan(&plan.cluster, path, folder)?
-        }
+        Some(path) => Cluster::of_plan(&plan.cluster, path, folder)?,
         None => Cluster::load(&plan.cluster, folder)?.0,
     };
     let (stack, _) = spec::load_stack(EXECUTOR_STACK, folder)?;

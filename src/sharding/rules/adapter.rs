@@ -96,8 +96,12 @@ impl<'a> Adapters<'a> {
         )
     }
 
-    /// A collective over the products X·A of all adapters, or over their gradients.
+    /// A collective over the products X·A of all adapters, or over their gradients; none where there
+    /// are none.
     fn thin(&self, collective: Option<Collective>) -> Option<Instruction> {
+        if self.are_none() {
+            return None;
+        }
         let elements = self.rows() * self.site.op.trained.total_rank();
         Some(Instruction::Communicate {
             op: self.site.index,
@@ -120,14 +124,12 @@ impl<'a> Adapters<'a> {
         let mut forward = Vec::new();
         let first = |l: Local| self.product(GemmPass::Forward, l.rows_in, l.rank, l.input);
         forward.extend(self.locals().map(first));
-        if !self.are_none() {
-            forward.extend(self.thin(match self.strategy {
-                "column-gather" => Some(Collective::AllGather),
-                "row" => Some(Collective::AllReduce),
-                "row-scatter" => Some(Collective::ReduceScatter),
-                _ => None,
-            }));
-        }
+        forward.extend(self.thin(match self.strategy {
+            "column-gather" => Some(Collective::AllGather),
+            "row" => Some(Collective::AllReduce),
+            "row-scatter" => Some(Collective::ReduceScatter),
+            _ => None,
+        }));
         for l in self.locals() {
             forward.push(self.product(GemmPass::Forward, l.rows_out, l.output, l.rank));
             // Scale, then add.
@@ -144,13 +146,11 @@ impl<'a> Adapters<'a> {
             backward.push(self.pass(l.rows_out * l.output, 1, 1, 1));
             backward.push(self.product(GemmPass::InputGradient, l.rows_out, l.rank, l.output));
         }
-        if !self.are_none() {
-            backward.extend(self.thin(match self.strategy {
-                "column-gather" => Some(Collective::ReduceScatter),
-                "row-scatter" => Some(Collective::AllGather),
-                _ => None,
-            }));
-        }
+        backward.extend(self.thin(match self.strategy {
+            "column-gather" => Some(Collective::ReduceScatter),
+            "row-scatter" => Some(Collective::AllGather),
+            _ => None,
+        }));
         for l in self.locals() {
             backward.push(self.product(GemmPass::InputGradient, l.rows_in, l.input, l.rank));
             backward.push(self.pass(l.rows_in * l.input, 2, 1, 1));
