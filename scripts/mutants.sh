@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Proves that the tests hold the planner's mathematics: applies each mutant of scripts/mutants.txt to
-# a copy of the last commit, one at a time, and runs the tests of planner, simulator, solver and
-# check. A mutant that they do not notice is an error. Takes about a minute a mutant on two cores.
+# Proves that the tests hold the planner's mathematics and the executor's: applies each mutant of
+# scripts/mutants.txt to a copy of the last commit, one at a time, and runs the tests of planner,
+# simulator, solver and check, or those of the executor. A mutant that they do not notice is an error.
+# Takes about a minute a mutant on two cores.
 #
-#   scripts/mutants.sh            # all
-#   scripts/mutants.sh memory.rs  # those of files whose path holds the word
+#   scripts/mutants.sh               # all
+#   scripts/mutants.sh memory.rs     # those of files whose path holds the word
+#   scripts/mutants.sh src/executor  # the executor's
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
@@ -15,14 +17,24 @@ mkdir -p "$copy"
 git archive HEAD | tar -x -C "$copy"
 cd "$copy"
 
+export LMPLAN_LIBTORCH=${LMPLAN_LIBTORCH:-$root/target/libtorch}
+
 tests() {
-    cargo test --quiet --lib -- planner:: sim:: lower:: solver:: >"$1" 2>&1 &&
-        cargo test --quiet --test check --test published_plans --test solvers >>"$1" 2>&1
+    case $2 in
+    *src/executor*)
+        scripts/build-torch.sh test --quiet --test executor -- autograd >"$1" 2>&1 &&
+            scripts/build-torch.sh test --quiet --test executor -- ranks >>"$1" 2>&1
+        ;;
+    *)
+        cargo test --quiet --lib -- planner:: sim:: lower:: solver:: >"$1" 2>&1 &&
+            cargo test --quiet --test check --test published_plans --test solvers >>"$1" 2>&1
+        ;;
+    esac
 }
 
 log=$root/target/mutants/log
 echo "without a mutant"
-tests "$log" || { cat "$log"; echo "the tests fail without any mutant" >&2; exit 1; }
+tests "$log" "${1:-}" || { cat "$log"; echo "the tests fail without any mutant" >&2; exit 1; }
 
 survived=0
 while IFS= read -r line; do
@@ -38,7 +50,7 @@ if text.count(old) != 1:
     sys.exit(f"{file}: stands there {text.count(old)} times: {old}")
 open(file, "w").write(text.replace(old, new))
 PYTHON
-    if tests "$log"; then
+    if tests "$log" "$file"; then
         echo "SURVIVED $line"
         survived=$((survived + 1))
     elif grep -q 'could not compile' "$log"; then

@@ -5,10 +5,11 @@
 # libtorch, python3 with pip (cmake and libclang are fetched into target/build-tools, libtorch into
 # target/libtorch).
 #
-#   scripts/test.sh          # without libtorch, about 20 minutes on two cores from nothing
-#   scripts/test.sh quick    # without HiGHS as well
-#   scripts/test.sh all      # with the executor on libtorch, a download of 544 MB
+#   scripts/test.sh          # everything, about 40 minutes on two cores from nothing; fetches 544 MB
+#   scripts/test.sh bare     # without libtorch
+#   scripts/test.sh quick    # without libtorch and HiGHS
 set -euo pipefail
+case ${1:-} in '' | bare | quick) ;; *) echo "usage: scripts/test.sh [bare|quick]" >&2; exit 2 ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '\n== %s\n' "$*"; }
@@ -28,16 +29,13 @@ fi
 step "tests, bare build"
 cargo test --all-targets
 cargo test --doc
-if [ "${1:-}" != quick ]; then
-    step "tests, HiGHS beside microlp"
-    CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
-        scripts/build-highs.sh test --release --test solvers --test iopddl
+case ${1:-} in quick) exit ;; esac
+step "tests, HiGHS beside microlp"
+CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
+    scripts/build-highs.sh test --release --test solvers --test iopddl
+case ${1:-} in bare) exit ;; esac
+step "tests, executor on libtorch"
+if cargo clippy --version >/dev/null 2>&1; then
+    scripts/build-torch.sh clippy --quiet --all-targets -- -D warnings
 fi
-if [ "${1:-}" = all ]; then
-    step "tests, executor on libtorch"
-    if cargo clippy --version >/dev/null 2>&1; then
-        scripts/build-torch.sh clippy --quiet --all-targets -- -D warnings
-    fi
-    scripts/build-torch.sh test -p lmplan-c10d -p lmplan --test ranks --test executor -- \
-        --test-threads=2
-fi
+scripts/build-torch.sh test -p lmplan-c10d -p lmplan --test ranks --test executor -- --test-threads=2

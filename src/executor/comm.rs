@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use lmplan_c10d::Group;
+use std::cell::Cell;
 use tch::{Device, Tensor};
 
 /// A group of ranks as one of them sees it.
@@ -17,6 +18,14 @@ pub enum Ranks {
     },
     /// Real ranks.
     Group(Group),
+    /// Real ranks of which one collective is [imitated](Ranks::Imitated), so that a test can see
+    /// that it is noticed.
+    Faulty {
+        /// The ranks.
+        group: Group,
+        /// Collectives before that one; none once it has been.
+        before: Cell<Option<u64>>,
+    },
 }
 
 /// Makes a tensor fit for a collective: contiguous, in host memory.
@@ -44,16 +53,50 @@ impl Ranks {
         match self {
             Ranks::Alone => 1,
             Ranks::Imitated { size } => *size,
-            Ranks::Group(group) => group.size() as i64,
+            Ranks::Group(group) | Ranks::Faulty { group, .. } => group.size() as i64,
         }
     }
 
     /// Number of this rank in the group.
     pub fn rank(&self) -> i64 {
+        self.real().map_or(0, |group| group.rank() as i64)
+    }
+
+    /// The real ranks, where there are others.
+    pub const fn real(&self) -> Option<&Group> {
         match self {
-            Ranks::Group(group) => group.rank() as i64,
-            _ => 0,
+            Ranks::Group(group) | Ranks::Faulty { group, .. } => Some(group),
+            Ranks::Alone | Ranks::Imitated { .. } => None,
         }
+    }
+
+    /// Ranks of which a collective can go [wrong](Ranks::go_wrong_after).
+    #[must_use]
+    pub fn faulty(self) -> Ranks {
+        match self {
+            Ranks::Group(group) => Ranks::Faulty { group, before: Cell::new(None) },
+            other => other,
+        }
+    }
+
+    /// Lets the collective after `others` go wrong, of [faulty](Ranks::faulty) ranks.
+    pub fn go_wrong_after(&self, others: u64) {
+        if let Ranks::Faulty { before, .. } = self {
+            before.set(Some(others));
+        }
+    }
+
+    /// Whether a collective is still to go wrong.
+    pub const fn awaits_fault(&self) -> bool {
+        matches!(self, Ranks::Faulty { before, .. } if before.get().is_some())
+    }
+
+    /// Those with which the next collective is done.
+    fn partners(&self) -> Option<&Group> {
+        let Ranks::Faulty { group, before } = self else { return self.real() };
+        let left = before.get();
+        before.set(left.and_then(|left| left.checked_sub(1)));
+        if left == Some(0) { None } else { Some(group) }
     }
 
     /// Sum (or maximum) over the ranks.
@@ -61,7 +104,7 @@ impl Ranks {
     /// # Errors
     /// Ranks that die or do not come in time.
     pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<Tensor> {
-        let Ranks::Group(group) = self else { return Ok(tensor.shallow_clone()) };
+        let Some(group) = self.partners() else { return Ok(tensor.shallow_clone()) };
         // In place on a copy: what was given may still be read.
         let data = host(&tensor.detach()).copy();
         group.all_reduce(&data, maximum)?;
@@ -73,21 +116,19 @@ impl Ranks {
     /// # Errors
     /// As [`Ranks::all_reduce`].
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Tensor> {
-        let shape = resized(tensor, tensor.size()[0] * self.size());
-        match self {
-            Ranks::Alone => Ok(tensor.shallow_clone()),
-            Ranks::Imitated { size } => {
-                let mut times = vec![1; shape.len()];
-                times[0] = *size;
-                Ok(tensor.repeat(times))
-            }
-            Ranks::Group(group) => {
-                let input = host(tensor);
-                let output = Tensor::empty(shape, (tensor.kind(), Device::Cpu));
-                group.all_gather(&output, &input)?;
-                Ok(output.to_device(tensor.device()))
-            }
+        if self.size() == 1 {
+            return Ok(tensor.shallow_clone());
         }
+        let shape = resized(tensor, tensor.size()[0] * self.size());
+        let Some(group) = self.partners() else {
+            let mut times = vec![1; shape.len()];
+            times[0] = self.size();
+            return Ok(tensor.repeat(times));
+        };
+        let input = host(tensor);
+        let output = Tensor::empty(shape, (tensor.kind(), Device::Cpu));
+        group.all_gather(&output, &input)?;
+        Ok(output.to_device(tensor.device()))
     }
 
     /// This rank's part, along the first dimension, of the sum over the ranks.
@@ -95,17 +136,17 @@ impl Ranks {
     /// # Errors
     /// As [`Ranks::all_reduce`].
     pub fn reduce_scatter(&self, tensor: &Tensor) -> Result<Tensor> {
-        let part = tensor.size()[0] / self.size();
-        match self {
-            Ranks::Alone => Ok(tensor.shallow_clone()),
-            Ranks::Imitated { .. } => Ok(tensor.narrow(0, 0, part).copy()),
-            Ranks::Group(group) => {
-                let input = host(tensor);
-                let output = Tensor::empty(resized(tensor, part), (tensor.kind(), Device::Cpu));
-                group.reduce_scatter(&output, &input)?;
-                Ok(output.to_device(tensor.device()))
-            }
+        if self.size() == 1 {
+            return Ok(tensor.shallow_clone());
         }
+        let part = tensor.size()[0] / self.size();
+        let Some(group) = self.partners() else {
+            return Ok(tensor.narrow(0, self.rank() * part, part).copy());
+        };
+        let input = host(tensor);
+        let output = Tensor::empty(resized(tensor, part), (tensor.kind(), Device::Cpu));
+        group.reduce_scatter(&output, &input)?;
+        Ok(output.to_device(tensor.device()))
     }
 
     /// As [`Ranks::reduce_scatter`], in the memory of what it is given, which is void afterwards.
@@ -113,9 +154,13 @@ impl Ranks {
     /// # Errors
     /// As [`Ranks::all_reduce`].
     pub fn reduce_scatter_within(&self, tensor: Tensor) -> Result<Tensor> {
-        let Ranks::Group(group) = self else { return self.reduce_scatter(&tensor) };
+        if self.size() == 1 {
+            return Ok(tensor);
+        }
         let data = host(&tensor.detach());
-        group.all_reduce(&data, false)?;
+        if let Some(group) = self.partners() {
+            group.all_reduce(&data, false)?;
+        }
         let part = data.size()[0] / self.size();
         Ok(data.narrow(0, self.rank() * part, part).to_device(tensor.device()))
     }
@@ -125,7 +170,7 @@ impl Ranks {
     /// # Errors
     /// As [`Ranks::all_reduce`].
     pub fn all_to_all(&self, tensor: &Tensor) -> Result<Tensor> {
-        let Ranks::Group(group) = self else { return Ok(tensor.copy()) };
+        let Some(group) = self.partners() else { return Ok(tensor.copy()) };
         let input = host(tensor);
         let output = Tensor::empty(tensor.size(), (tensor.kind(), Device::Cpu));
         group.all_to_all(&output, &input)?;

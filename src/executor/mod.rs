@@ -3,11 +3,12 @@
 //!
 //! Forward and backward are explicit, without autograd's tape, so that every instruction can be
 //! timed and what is kept between passes is what the memory model says. Autograd is the test of it
-//! (`tests/executor.rs`).
+//! (`tests/executor/`).
 
 pub mod benchmark;
 pub mod calibrate;
 pub mod comm;
+pub mod compare;
 mod convert;
 mod cursor;
 pub mod data;

@@ -210,10 +210,8 @@ impl Rank {
     }
 
     fn world(&self) -> Result<&Group> {
-        match &self.groups.world {
-            Ranks::Group(group) => Ok(group),
-            _ => Err(ExecutorError::Program("a transfer without other ranks".into())),
-        }
+        let world = self.groups.world.real();
+        world.ok_or_else(|| ExecutorError::Program("a transfer without other ranks".into()))
     }
 
     fn receive(&mut self, step: Step, from: u64) -> Result<()> {
@@ -305,12 +303,10 @@ impl Rank {
     }
 
     /// This rank's part of a micro-batch's part of the mean over the step. Where all
-    /// tensor-parallel ranks have the same loss, the first gives it.
+    /// tensor-parallel ranks have the same loss, each gives a part of it.
     fn share_of_loss(&self, output: &Tensor) -> f64 {
-        if self.seat.tensor > 0 && !self.loss_is_split() {
-            return 0.0;
-        }
-        let sum = output.sum(Kind::Double).double_value(&[]);
+        let ranks = if self.loss_is_split() { 1 } else { self.env.tensor.size() };
+        let sum = output.sum(Kind::Double).double_value(&[]) / ranks as f64;
         sum / self.loss_rows() / self.env.global_batch as f64
     }
 

@@ -62,9 +62,26 @@ pub enum Fault {
     Hang(u64),
     /// This rank asks for more memory than there is.
     Memory(u64),
-    /// This action is left out on all ranks: `reduce_over_tensor`, `sum_tied`, `reduce_over_data`,
-    /// `gradient_norm`, `gather_parameters`.
+    /// This action is left out on all ranks: `receive`, `send`, `reduce_over_tensor`, `sum_tied`,
+    /// `reduce_over_data`, `gradient_norm`, `optimizer`, `gather_parameters`.
     Skip(String),
+    /// A collective of each step is left out on all ranks: that of each group of this kind after so
+    /// many others.
+    Collective(GroupKind, u64),
+}
+
+/// A kind of group of ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupKind {
+    /// Tensor-parallel ranks.
+    Tensor,
+    /// Replicas.
+    Data,
+    /// Those that hold the token embedding's table.
+    Tied,
+    /// All.
+    World,
 }
 
 /// What a rank answers, one line each.

@@ -14,8 +14,9 @@ use tch::{Kind, Tensor};
 /// Gradients are scaled down to this norm.
 const CLIP: f64 = 1.0;
 
-/// Constants of the update, those of GPT-3 (Brown et al. 2020, appendix B) but for the decay.
-const ADAM: Adam = Adam { rate: 1e-3, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
+/// Constants of the update, those of GPT-3 (Brown et al. 2020, table 2.1 and appendix B) but for the
+/// decay. The rate is BERT's (Devlin et al. 2019), and within those of GPT-3.
+const ADAM: Adam = Adam { rate: 1e-4, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
 
 /// Added to the denominator of LAMB's update (NVIDIA/apex, `FusedLAMB`).
 const LAMB_EPSILON: f64 = 1e-6;

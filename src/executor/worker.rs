@@ -1,17 +1,15 @@
 //! The process of one rank.
 
 use super::comm::Ranks;
-use super::error::{ExecutorError, Result};
+use super::compare;
+use super::error::Result;
 use super::measure::median;
 use super::rank::{Rank, Seat};
 use super::setup;
-use super::state::{BlockState, Range};
-use super::task::{Answer, Fault, Line, Mode, Task, join};
-use super::update::whole_gradients;
-use crate::graph::{BlockKind, Collective};
+use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
+use crate::graph::Collective;
 use crate::lower::Action;
 use lmplan_c10d::Store;
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -20,10 +18,6 @@ use tch::{Device, Kind, Tensor};
 
 /// How often a rank says that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// Gradients of a parameter that are smaller than this part of the largest of a block are held
-/// against that.
-const SMALL: f64 = 0.01;
 
 /// Where a rank's process finds the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +92,16 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     let patience = Duration::from_secs_f64(task.patience_s);
     let (job, choice) = task.choice(&task.plan)?;
     let store = Store::tcp(&meeting.host, meeting.port, meeting.serves, patience)?;
-    let (tensor, groups) = join(&store, meeting.rank, &choice, &meeting.address, patience)?;
+    let (mut tensor, mut groups) = join(&store, meeting.rank, &choice, &meeting.address, patience)?;
+    if let Some(Fault::Collective(kind, _)) = task.fault {
+        let spoil = |ranks: &mut Ranks| *ranks = std::mem::replace(ranks, Ranks::Alone).faulty();
+        spoil(match kind {
+            GroupKind::Tensor => &mut tensor,
+            GroupKind::Data => &mut groups.data,
+            GroupKind::Tied => &mut groups.tied,
+            GroupKind::World => &mut groups.world,
+        });
+    }
     let c = &choice.candidate;
     let seat = Seat::of(meeting.rank, c.tensor, c.data);
     if task.mode == Mode::Collectives {
@@ -113,7 +116,7 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
         rank.program.actions.retain(|other| name_of(other) != Some(action));
     }
     match task.mode {
-        Mode::Numerics => numerics(task, meeting.rank, &mut rank),
+        Mode::Numerics => compare::numerics(task, meeting.rank, &mut rank),
         Mode::Whole | Mode::Collectives => whole(task, &mut rank),
     }
 }
@@ -121,17 +124,20 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
 /// Names of actions that a fault may leave out.
 fn name_of(action: &Action) -> Option<&'static str> {
     Some(match action {
+        Action::Receive { .. } => "receive",
+        Action::Send { .. } => "send",
         Action::ReduceOverTensor => "reduce_over_tensor",
         Action::SumTied => "sum_tied",
         Action::ReduceOverData { .. } => "reduce_over_data",
         Action::GradientNorm => "gradient_norm",
+        Action::Optimizer => "optimizer",
         Action::GatherParameters => "gather_parameters",
-        _ => return None,
+        Action::Run(_) => return None,
     })
 }
 
 /// What a test asks to go wrong in this rank.
-fn fail_on_purpose(task: &Task, rank: u64) {
+pub(super) fn fail_on_purpose(task: &Task, rank: u64) {
     match &task.fault {
         Some(Fault::Die(which)) if *which == rank => std::process::abort(),
         Some(Fault::Hang(which)) if *which == rank => {
@@ -142,87 +148,6 @@ fn fail_on_purpose(task: &Task, rank: u64) {
         }
         _ => {}
     }
-}
-
-/// Runs the plan and, beside it, the same steps on one device; compares.
-fn numerics(task: &Task, number: u64, rank: &mut Rank) -> Result<Answer> {
-    let (job, choice) = task.choice(&task.reference_plan())?;
-    let options = task.options(number);
-    let mut reference = setup::alone(&job, &choice, &options)?;
-    let mut answer = Answer::default();
-    let mut errors: BTreeMap<String, f64> = BTreeMap::new();
-    for step in 0..task.steps {
-        if step == 1 {
-            fail_on_purpose(task, number);
-        }
-        let start = Instant::now();
-        let own = rank.iteration()?;
-        answer.iterations_s.push(start.elapsed().as_secs_f64());
-        let whole = reference.iteration()?;
-        answer.losses.push((own.loss, whole.loss));
-        compare(rank, &reference, &mut errors)?;
-        let norm = relative(own.gradient_norm, whole.gradient_norm);
-        raise(&mut errors, "norm of all gradients".to_owned(), norm);
-    }
-    answer.gradients = errors.into_iter().collect();
-    Ok(answer)
-}
-
-fn relative(value: f64, expected: f64) -> f64 {
-    let error = (value - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
-    if error.is_nan() { f64::INFINITY } else { error }
-}
-
-fn raise(errors: &mut BTreeMap<String, f64>, name: String, error: f64) {
-    let worst = errors.entry(name).or_default();
-    *worst = worst.max(error);
-}
-
-/// What names a parameter; a shared table is the token embedding's.
-fn key_of(state: &BlockState, range: &Range) -> (BlockKind, u64, String, &'static str) {
-    if range.parameter.tied {
-        return (BlockKind::Embedding, 0, "token".to_owned(), "weight");
-    }
-    let placed = state.placed;
-    (placed.kind, placed.layer, range.operator_name.clone(), range.parameter.name)
-}
-
-fn root_mean_square(tensor: &Tensor) -> f64 {
-    tensor.to_kind(Kind::Double).square().mean(Kind::Double).double_value(&[]).sqrt()
-}
-
-/// Every gradient of this rank against its part of that of one device: root mean squares of the
-/// difference and of the parameter's gradient.
-fn compare(rank: &Rank, reference: &Rank, errors: &mut BTreeMap<String, f64>) -> Result<()> {
-    let mut expected = BTreeMap::new();
-    let mut floor: f64 = 0.0;
-    for state in reference.blocks.iter().flatten() {
-        let all = whole_gradients(reference, state)?;
-        // What vanishes by symmetry is noise on both sides.
-        floor = floor.max(SMALL * root_mean_square(&all));
-        for range in &state.flat.ranges {
-            let value = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
-            expected.insert(key_of(state, range), value.copy());
-        }
-    }
-    for state in rank.blocks.iter().flatten() {
-        let all = whole_gradients(rank, state)?;
-        for range in &state.flat.ranges {
-            let placed = state.placed;
-            let name = format!(
-                "{:?} {}: {}.{}",
-                placed.kind, placed.layer, range.operator_name, range.parameter.name
-            );
-            let Some(whole) = expected.get(&key_of(state, range)) else {
-                return Err(ExecutorError::Program(format!("{name} has no counterpart")));
-            };
-            let part = range.part(whole, rank.seat.tensor as i64);
-            let own = all.narrow(0, range.start, range.length).view(range.shape().as_slice());
-            let error = root_mean_square(&(own - part)) / root_mean_square(whole).max(floor);
-            raise(errors, name, if error.is_nan() { f64::INFINITY } else { error });
-        }
-    }
-    Ok(())
 }
 
 /// Runs the plan, timed.
@@ -237,7 +162,7 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
             rank.recorder.clear();
             lmplan_c10d::reset_peak(device)?;
         }
-        if let super::comm::Ranks::Group(world) = &rank.groups.world {
+        if let Some(world) = rank.groups.world.real() {
             world.barrier()?;
         }
         let start = Instant::now();

@@ -1,6 +1,9 @@
-//! Small models.
+//! Small models, and runs of them on several ranks.
 
-use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan};
+use lmplan::executor::ExecutorError;
+use lmplan::executor::numerics::{self, Numerics};
+use lmplan::executor::task::{Mode, Task};
+use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
 use lmplan::spec::{self, Cluster, ModelSpec, Precision, ScheduleKind};
@@ -64,4 +67,81 @@ pub(crate) fn choice(job: &Job, plan: &Plan) -> Choice {
         Ok(choice) => choice,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Some of all topologies.
+pub(crate) const SHAPES: [Shape; 14] = [
+    (2, 1, 1, 1, false, 0, 0),
+    (2, 1, 1, 1, true, 0, 1),
+    (1, 2, 1, 1, false, 0, 2),
+    (1, 1, 2, 1, false, 0, 0),
+    (1, 1, 2, 1, false, 1, 1),
+    (1, 1, 2, 1, false, 2, 2),
+    (1, 1, 2, 1, false, 3, 0),
+    (2, 2, 1, 1, true, 0, 2),
+    (2, 1, 2, 1, true, 1, 1),
+    (2, 1, 2, 1, true, 3, 0),
+    (2, 1, 2, 1, false, 2, 0),
+    (1, 2, 2, 1, false, 2, 1),
+    (1, 2, 1, 2, false, 0, 0),
+    (2, 2, 1, 2, true, 0, 1),
+];
+
+/// t, p, d, v, sequence parallelism, optimizer sharding (0 to 3), recomputation (0 to 2).
+pub(crate) type Shape = (u64, u64, u64, u64, bool, usize, usize);
+
+pub(crate) fn plan((t, p, d, v, sequence_parallel, zero, recompute): Shape, layers: u64) -> Plan {
+    use OptimizerSharding::{None, Zero1, Zero2, Zero3};
+    let mut plan = single(2 * d * p.max(2), 1);
+    let ways = &mut plan.parallelism;
+    (ways.tensor, ways.pipeline, ways.data, ways.virtual_stages) = (t, p, d, v);
+    ways.sequence_parallel = sequence_parallel;
+    plan.schedule = if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB };
+    plan.optimizer_sharding = [None, Zero1, Zero2, Zero3][zero];
+    let each = layers / p;
+    let mut counts = [0; 3];
+    counts[recompute] = each;
+    let [none, selective, full] = counts;
+    plan.stages = (0..p)
+        .map(|q| StagePlan {
+            layers: format!("{}..{}", q * each, (q + 1) * each),
+            devices: String::new(),
+            recompute: RecomputeCounts { none, selective, full },
+        })
+        .collect();
+    plan
+}
+
+pub(crate) fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut stack, _) = spec::load_stack("lmplan", folder).unwrap();
+    stack.flash_attention = fused;
+    Task {
+        mode: Mode::Numerics,
+        model,
+        plan,
+        stack,
+        cuda: false,
+        double: true,
+        steps: 3,
+        patience_s: 30.0,
+        fault: None,
+    }
+}
+
+pub(crate) fn run(task: &Task) -> Result<Numerics, ExecutorError> {
+    numerics::run(Path::new(env!("CARGO_BIN_EXE_lmplan")), task, None)
+}
+
+pub(crate) fn assert_equal(task: &Task, what: &str) {
+    match run(task) {
+        Ok(numerics) => assert!(numerics.passed, "{what}: {numerics:?}"),
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+pub(crate) fn model(name: &str, layers: u64) -> ModelSpec {
+    let mut model = small(name);
+    model.num_layers = layers;
+    model
 }

@@ -2,4 +2,6 @@
 
 mod autograd;
 mod common;
+mod faults;
 mod ranks;
+mod topologies;

@@ -1,92 +1,11 @@
 //! Several ranks, each a process, against one device, in 64 bits: what differs is not rounding.
 
-use crate::common::{job, single, small};
-use lmplan::executor::ExecutorError;
-use lmplan::executor::numerics::{self, Numerics};
-use lmplan::executor::task::{Fault, Mode, Task};
-use lmplan::plan::{OptimizerSharding, Plan, RecomputeCounts, StagePlan};
+use crate::common::{SHAPES, assert_equal, job, model, plan, task};
+use lmplan::plan::Plan;
 use lmplan::planner::choice::Choice;
 use lmplan::sharding::STRATEGIES;
-use lmplan::spec::{self, ModelSpec, Optimizer, Precision, ScheduleKind};
+use lmplan::spec::{ModelSpec, Optimizer, Precision, ScheduleKind};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// t, p, d, v, sequence parallelism, optimizer sharding (0 to 3), recomputation (0 to 2).
-type Shape = (u64, u64, u64, u64, bool, usize, usize);
-
-fn plan((t, p, d, v, sequence_parallel, zero, recompute): Shape, layers: u64) -> Plan {
-    use OptimizerSharding::{None, Zero1, Zero2, Zero3};
-    let mut plan = single(2 * d * p.max(2), 1);
-    let ways = &mut plan.parallelism;
-    (ways.tensor, ways.pipeline, ways.data, ways.virtual_stages) = (t, p, d, v);
-    ways.sequence_parallel = sequence_parallel;
-    plan.schedule = if v > 1 { ScheduleKind::Interleaved } else { ScheduleKind::OneFOneB };
-    plan.optimizer_sharding = [None, Zero1, Zero2, Zero3][zero];
-    let each = layers / p;
-    let mut counts = [0; 3];
-    counts[recompute] = each;
-    let [none, selective, full] = counts;
-    plan.stages = (0..p)
-        .map(|q| StagePlan {
-            layers: format!("{}..{}", q * each, (q + 1) * each),
-            devices: String::new(),
-            recompute: RecomputeCounts { none, selective, full },
-        })
-        .collect();
-    plan
-}
-
-fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut stack, _) = spec::load_stack("lmplan", folder).unwrap();
-    stack.flash_attention = fused;
-    Task {
-        mode: Mode::Numerics,
-        model,
-        plan,
-        stack,
-        cuda: false,
-        double: true,
-        steps: 3,
-        patience_s: 30.0,
-        fault: None,
-    }
-}
-
-fn run(task: &Task) -> Result<Numerics, ExecutorError> {
-    numerics::run(Path::new(env!("CARGO_BIN_EXE_lmplan")), task, None)
-}
-
-fn assert_equal(task: &Task, what: &str) {
-    match run(task) {
-        Ok(numerics) => assert!(numerics.passed, "{what}: {numerics:?}"),
-        Err(error) => panic!("{what}: {error}"),
-    }
-}
-
-fn model(name: &str, layers: u64) -> ModelSpec {
-    let mut model = small(name);
-    model.num_layers = layers;
-    model
-}
-
-const SHAPES: [Shape; 14] = [
-    (2, 1, 1, 1, false, 0, 0),
-    (2, 1, 1, 1, true, 0, 1),
-    (1, 2, 1, 1, false, 0, 2),
-    (1, 1, 2, 1, false, 0, 0),
-    (1, 1, 2, 1, false, 1, 1),
-    (1, 1, 2, 1, false, 2, 2),
-    (1, 1, 2, 1, false, 3, 0),
-    (2, 2, 1, 1, true, 0, 2),
-    (2, 1, 2, 1, true, 1, 1),
-    (2, 1, 2, 1, true, 3, 0),
-    (2, 1, 2, 1, false, 2, 0),
-    (1, 2, 2, 1, false, 2, 1),
-    (1, 2, 1, 2, false, 0, 0),
-    (2, 2, 1, 2, true, 0, 1),
-];
 
 #[test]
 fn gpt_on_every_topology() {
@@ -214,36 +133,5 @@ fn every_strategy_computes_the_same() {
             let what = format!("{name} {:?}", plan.operators);
             assert_equal(&task(model.clone(), plan, true), &what);
         }
-    }
-}
-
-#[test]
-fn what_is_left_out_is_noticed() {
-    for (shape, action) in [
-        (SHAPES[1], "reduce_over_tensor"),
-        (SHAPES[2], "sum_tied"),
-        (SHAPES[3], "reduce_over_data"),
-        (SHAPES[4], "gather_parameters"),
-    ] {
-        let mut task = task(model("gpt2-124m", 2), plan(shape, 2), true);
-        task.fault = Some(Fault::Skip(action.to_owned()));
-        let numerics = run(&task).unwrap();
-        assert!(!numerics.passed, "without {action}: {numerics:?}");
-    }
-}
-
-#[test]
-fn a_rank_that_fails_ends_the_run_with_its_reason() {
-    for (fault, reason) in [
-        (Fault::Die(1), "rank 1 ended"),
-        (Fault::Hang(1), "rank 1 hangs"),
-        (Fault::Memory(1), "memory"),
-    ] {
-        let mut task = task(model("gpt2-124m", 2), plan((2, 1, 1, 1, false, 0, 0), 2), true);
-        task.fault = Some(fault.clone());
-        let start = Instant::now();
-        let error = run(&task).unwrap_err().to_string();
-        assert!(error.contains(reason), "{fault:?}: {error}");
-        assert!(start.elapsed() < Duration::from_secs(15), "{fault:?}: {:?}", start.elapsed());
     }
 }
