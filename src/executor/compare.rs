@@ -13,7 +13,7 @@ use crate::graph::BlockKind;
 use crate::spec::Precision;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Gradients of a parameter that are smaller than this part of the largest of a block are held
 /// against that.
@@ -42,11 +42,11 @@ struct Expected {
 }
 
 impl Reference {
-    fn new(task: &Task, number: u64) -> Result<Reference> {
+    fn new(task: &Task, device: Device) -> Result<Reference> {
         let plan = task.reference_plan();
         let alone = |task: &Task| -> Result<Rank> {
             let (job, choice) = task.choice(&plan)?;
-            setup::alone(&job, &choice, &task.options(number))
+            setup::alone(&job, &choice, &task.options(device))
         };
         let precision = task.model.training.precision;
         let wide = if matches!(precision, Precision::Bf16Mixed | Precision::Fp16Mixed) {
@@ -74,21 +74,22 @@ impl Reference {
     fn gradients(&self) -> Result<BTreeMap<Key, Expected>> {
         let mut expected = BTreeMap::new();
         let mut floor: f64 = 0.0;
-        for (at, state) in self.rank.blocks.iter().flatten().enumerate() {
+        let mut exact = Vec::new();
+        for (wide, state) in
+            self.wide.iter().flat_map(|w| w.blocks.iter().flatten().map(move |s| (w, s)))
+        {
+            exact.push(whole_gradients(wide, state)?);
+        }
+        let mut exact = exact.iter();
+        for state in self.rank.blocks.iter().flatten() {
             let all = whole_gradients(&self.rank, state)?;
-            let exact = match &self.wide {
-                Some(wide) => match wide.blocks.iter().flatten().nth(at) {
-                    Some(state) => Some(whole_gradients(wide, state)?),
-                    None => None,
-                },
-                None => None,
-            };
+            let exact = exact.next();
             // What vanishes by symmetry is noise on both sides.
             floor = floor.max(SMALL * root_mean_square(&all));
             for range in &state.flat.ranges {
                 let part = |all: &Tensor| all.narrow(0, range.start, range.length);
                 let own = part(&all);
-                let noise = exact.as_ref().map_or(0.0, |all| root_mean_square(&(part(all) - &own)));
+                let noise = exact.map_or(0.0, |all| root_mean_square(&(part(all) - &own)));
                 let scale = root_mean_square(&own).max(noise * ROUNDING / self.tolerance);
                 let gradient = own.view(range.shape().as_slice()).copy();
                 expected.insert(key_of(state, range), Expected { gradient, scale });
@@ -103,7 +104,7 @@ impl Reference {
 
 /// Runs the plan and, beside it, the same steps on one device; compares.
 pub(super) fn numerics(task: &Task, number: u64, rank: &mut Rank) -> Result<Answer> {
-    let mut reference = Reference::new(task, number)?;
+    let mut reference = Reference::new(task, rank.env.device)?;
     let mut answer = Answer::default();
     let mut errors: BTreeMap<String, f64> = BTreeMap::new();
     for step in 0..task.steps {

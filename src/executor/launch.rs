@@ -3,7 +3,7 @@
 
 use super::error::{ExecutorError, Result};
 use super::task::{Answer, Line, Task};
-use super::worker::HEARTBEAT;
+use super::worker::{HEARTBEAT, Meeting};
 use lmplan_c10d::Store;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// A rank that is silent for this long hangs.
-const SILENCE: Duration = Duration::from_secs(8);
+pub(super) const SILENCE: Duration = Duration::from_secs(8);
 
 /// What comes from the ranks.
 enum Event {
@@ -34,25 +34,51 @@ impl Drop for Children {
     }
 }
 
-/// Runs a task on as many ranks as its plan names; their answers, by rank.
+/// Ranks of a task that run on this machine.
+pub(super) struct Started {
+    /// Number of each.
+    numbers: Vec<u64>,
+    children: Children,
+    events: Receiver<Event>,
+}
+
+/// Runs a task on as many ranks as its plan names, all on this machine; their answers, by rank.
 ///
-/// `program` is this program, which takes a rank's part with the arguments that
-/// [`rank_arguments`] gives.
+/// `program` is this program, whose command `rank` runs a rank.
 ///
 /// # Errors
 /// A rank that fails, dies or hangs, with the reason. No process is left behind.
 pub fn launch(program: &Path, task: &Task) -> Result<Vec<Answer>> {
-    let ranks = task.plan.devices() as usize;
     let patience = Duration::from_secs_f64(task.patience_s);
     let store = Store::tcp("127.0.0.1", 0, true, patience)?;
     let port = store.port().ok_or_else(|| ExecutorError::Rank("the store has no port".into()))?;
-    let text = serde_json::to_string(task)
-        .map_err(|error| ExecutorError::Program(format!("the task can not be written: {error}")))?;
+    let here = "127.0.0.1".to_owned();
+    let meeting = |rank| Meeting {
+        host: here.clone(),
+        port,
+        prefix: String::new(),
+        address: here.clone(),
+        rank,
+        local_rank: rank,
+    };
+    start(program, task, (0..task.plan.devices()).map(meeting))?.watch(&mut || Ok(()))
+}
+
+/// Starts ranks of a task.
+pub(super) fn start(
+    program: &Path,
+    task: &Task,
+    ranks: impl Iterator<Item = Meeting>,
+) -> Result<Started> {
     let (sender, events) = channel();
-    let mut children = Children(Vec::with_capacity(ranks));
-    for rank in 0..ranks {
+    let (mut numbers, mut children) = (Vec::new(), Children(Vec::new()));
+    for (index, meeting) in ranks.enumerate() {
+        let rank = meeting.rank;
+        let order = serde_json::to_string(&(meeting, task)).map_err(|error| {
+            ExecutorError::Program(format!("the task can not be written: {error}"))
+        })?;
         let mut child = Command::new(program)
-            .args(rank_arguments(rank, port))
+            .arg("rank")
             .env("OMP_NUM_THREADS", "1")
             .env("TORCH_CPP_LOG_LEVEL", "ERROR")
             .stdin(Stdio::piped())
@@ -61,19 +87,14 @@ pub fn launch(program: &Path, task: &Task) -> Result<Vec<Answer>> {
             .spawn()
             .map_err(ExecutorError::io(format!("rank {rank} could not be started")))?;
         if let Some(mut input) = child.stdin.take() {
-            let told = input.write_all(text.as_bytes());
+            let told = input.write_all(order.as_bytes());
             told.map_err(ExecutorError::io(format!("rank {rank} could not be told its task")))?;
         }
-        listen(rank, &mut child, &sender);
+        listen(index, &mut child, &sender);
+        numbers.push(rank);
         children.0.push(child);
     }
-    drop(sender);
-    watch(&mut children, &events)
-}
-
-/// The arguments with which a rank of [`launch`] is started.
-pub fn rank_arguments(rank: usize, port: u16) -> Vec<String> {
-    ["rank", "--rank", &rank.to_string(), "--port", &port.to_string()].map(str::to_owned).to_vec()
+    Ok(Started { numbers, children, events })
 }
 
 /// Passes on what a rank says, from threads of their own, which end with its output.
@@ -99,64 +120,80 @@ fn listen(rank: usize, child: &mut Child, sender: &Sender<Event>) {
     });
 }
 
-fn watch(children: &mut Children, events: &Receiver<Event>) -> Result<Vec<Answer>> {
-    let ranks = children.0.len();
-    let mut answers: Vec<Option<Answer>> = vec![None; ranks];
-    let mut heard = vec![Instant::now(); ranks];
-    let mut failures: Vec<(usize, String)> = Vec::new();
-    let mut failed_at: Option<Instant> = None;
-    while answers.iter().any(Option::is_none) {
-        match events.recv_timeout(HEARTBEAT) {
-            Ok(Event::Line(rank, line)) => {
-                heard[rank] = Instant::now();
-                match line {
-                    Line::Alive => {}
-                    Line::Done(answer) => answers[rank] = Some(*answer),
-                    Line::Failed(why) => failures.push((rank, why)),
+impl Started {
+    /// Waits for the answers, in the order in which the ranks were started. `again` is called all
+    /// the while; its error ends the run.
+    pub(super) fn watch(mut self, again: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Answer>> {
+        let ranks = self.numbers.len();
+        let mut answers: Vec<Option<Answer>> = vec![None; ranks];
+        let mut heard = vec![Instant::now(); ranks];
+        let mut failures: Vec<(u64, String)> = Vec::new();
+        let mut failed_at: Option<Instant> = None;
+        while answers.iter().any(Option::is_none) {
+            match self.events.recv_timeout(HEARTBEAT) {
+                Ok(Event::Line(index, line)) => {
+                    heard[index] = Instant::now();
+                    match line {
+                        Line::Alive => {}
+                        Line::Done(answer) => answers[index] = Some(*answer),
+                        Line::Failed(why) => failures.push((self.numbers[index], why)),
+                    }
+                }
+                Ok(Event::End(index, complaints)) => {
+                    let rank = self.numbers[index];
+                    let known = failures.iter().any(|(failed, _)| *failed == rank);
+                    if answers[index].is_none() && !known {
+                        // It ended without a word: the first cause of whatever else fails.
+                        return Err(self.ended(index, &complaints));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let silent = (0..ranks)
+                .find(|index| answers[*index].is_none() && heard[*index].elapsed() > SILENCE);
+            if let Some(index) = silent {
+                return Err(hangs(self.numbers[index]));
+            }
+            again()?;
+            // Others fail when one does; a moment shows which was first and why.
+            if !failures.is_empty() {
+                let since = *failed_at.get_or_insert_with(Instant::now);
+                if since.elapsed() > HEARTBEAT {
+                    break;
                 }
             }
-            Ok(Event::End(rank, complaints)) => {
-                let known = failures.iter().any(|(failed, _)| *failed == rank);
-                if answers[rank].is_none() && !known {
-                    // It ended without a word: the first cause of whatever else fails.
-                    let how = children.0[rank].wait().map(|status| status.to_string());
-                    let how = how.unwrap_or_else(|error| error.to_string());
-                    let last = complaints.lines().last().unwrap_or_default();
-                    let text = format!("rank {rank} ended: {how} {last}");
-                    return Err(ExecutorError::Rank(text.trim_end().to_owned()));
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
         }
-        let silent =
-            (0..ranks).find(|rank| answers[*rank].is_none() && heard[*rank].elapsed() > SILENCE);
-        if let Some(rank) = silent {
-            let seconds = SILENCE.as_secs();
-            let text = format!("rank {rank} hangs: it has been silent for {seconds} seconds");
-            return Err(ExecutorError::Rank(text));
-        }
-        // Others fail when one does; a moment shows which was first and why.
-        if !failures.is_empty() {
-            let since = *failed_at.get_or_insert_with(Instant::now);
-            if since.elapsed() > HEARTBEAT {
-                break;
-            }
+        match first_cause(&failures) {
+            Some((rank, why)) => Err(ExecutorError::Rank(format!("rank {rank}: {why}"))),
+            None => answers
+                .into_iter()
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| ExecutorError::Rank("a rank ended without an answer".to_owned())),
         }
     }
-    match first_cause(&failures) {
-        Some((rank, why)) => Err(ExecutorError::Rank(format!("rank {rank}: {why}"))),
-        None => answers
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| ExecutorError::Rank("a rank ended without an answer".to_owned())),
+
+    fn ended(&mut self, index: usize, complaints: &str) -> ExecutorError {
+        let how = self.children.0[index].wait().map(|status| status.to_string());
+        let how = how.unwrap_or_else(|error| error.to_string());
+        let last = complaints.lines().last().unwrap_or_default();
+        let text = format!("rank {} ended: {how} {last}", self.numbers[index]);
+        ExecutorError::Rank(text.trim_end().to_owned())
     }
 }
 
-/// Lost connections are what other ranks see of a failure.
-fn first_cause(failures: &[(usize, String)]) -> Option<&(usize, String)> {
-    let follows = |why: &str| {
-        ["onnection", "Timed out", "gloo", "socket"].iter().any(|word| why.contains(word))
-    };
+/// A rank that says nothing any more.
+pub(super) fn hangs(rank: u64) -> ExecutorError {
+    let seconds = SILENCE.as_secs();
+    ExecutorError::Rank(format!("rank {rank} hangs: it has been silent for {seconds} seconds"))
+}
+
+/// Whether a failure is what other ranks see of the failure of one.
+pub(super) fn follows(why: &str) -> bool {
+    ["onnection", "Timed out", "gloo", "socket"].iter().any(|word| why.contains(word))
+}
+
+/// The failure that the others follow from.
+pub(super) fn first_cause(failures: &[(u64, String)]) -> Option<&(u64, String)> {
     failures.iter().find(|(_, why)| !follows(why)).or(failures.first())
 }

@@ -12,6 +12,7 @@ pub mod compare;
 mod convert;
 mod cursor;
 pub mod data;
+pub mod environment;
 pub mod error;
 mod fitting;
 pub mod launch;
@@ -30,5 +31,6 @@ pub mod task;
 mod update;
 pub mod whole;
 pub mod worker;
+pub mod world;
 
 pub use error::{ExecutorError, Result};

@@ -1,14 +1,13 @@
 //! The plan's topology against one device: loss and every gradient, over several steps.
 
 use super::error::Result;
-use super::launch::launch;
 use super::narrow::{Narrowed, narrow};
 use super::task::{Answer, Mode, Task};
+use super::world::World;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::spec::{ModelSpec, Precision, StackSpec};
 use serde::Serialize;
-use std::path::Path;
 
 /// How far the ranks of a plan are from one device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,8 +82,8 @@ pub fn task(
 ///
 /// # Errors
 /// A rank that fails, dies or hangs.
-pub fn run(program: &Path, task: &Task, reduced_from: Option<String>) -> Result<Numerics> {
-    let answers = launch(program, task)?;
+pub fn run(world: &World, task: &Task, reduced_from: Option<String>) -> Result<Numerics> {
+    let answers = world.launch(task)?;
     Ok(summary(task, &answers, reduced_from))
 }
 

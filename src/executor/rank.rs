@@ -15,6 +15,7 @@ use crate::sharding::Layout;
 use crate::spec::Optimizer;
 use lmplan_c10d::{Group, Sending};
 use std::collections::BTreeMap;
+use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// The groups of a rank beside the tensor-parallel one.
@@ -159,12 +160,14 @@ impl Rank {
     /// What libtorch or another rank reports; instructions that are not those that were priced.
     pub fn iteration(&mut self) -> Result<Iteration> {
         let step = self.steps + 1;
+        self.recorder.begin();
         let data = StepData::new(self.data, step, self.env.device);
         let mut result = Iteration::default();
         for state in self.blocks.iter_mut().flatten() {
             let _ = state.gradients.zero_();
         }
         for action in self.program.actions.clone() {
+            let start = Instant::now();
             match action {
                 Action::Receive { step, from } => self.receive(step, from)?,
                 Action::Run(step) if step.backward => self.backward(step, &data)?,
@@ -182,6 +185,7 @@ impl Rank {
                 }
                 Action::GatherParameters => update::gather_parameters(self)?,
             }
+            self.recorder.ran(&action, start);
         }
         for sending in std::mem::take(&mut self.sending) {
             sending.wait()?;

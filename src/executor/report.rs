@@ -1,6 +1,7 @@
 //! What was verified, for people and for programs.
 
 use super::numerics::Numerics;
+use crate::sim::Timeline;
 use crate::units::Bytes;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -25,8 +26,14 @@ pub struct Verified {
     /// Memory against its prediction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ComparedBytes>,
+    /// Memory of the fullest rank of each stage, where the plan was run as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub memory_by_stage: Vec<ComparedBytes>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// An iteration, predicted and measured, for charts and traces.
+    #[serde(skip)]
+    pub timelines: Option<[Timeline; 2]>,
 }
 
 /// Times against predictions.
@@ -126,7 +133,9 @@ impl Verified {
             numerics: None,
             timing: None,
             memory: None,
+            memory_by_stage: Vec::new(),
             notes: Vec::new(),
+            timelines: None,
         }
     }
 

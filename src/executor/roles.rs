@@ -18,6 +18,7 @@ use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::planner::staged::block_times_of;
 use crate::sharding::{Instruction, PassCost};
+use crate::sim::Timeline;
 use crate::spec::ScheduleKind;
 use crate::units::{Bytes, Seconds, SimTime};
 use std::time::Instant;
@@ -30,6 +31,8 @@ pub struct Roles {
     pub timing: Timing,
     /// Peak of the tensors of the blocks that were run.
     pub memory: ComparedBytes,
+    /// An iteration, predicted and composed of the measured times.
+    pub timelines: [Timeline; 2],
 }
 
 /// Every block that any rank of the plan runs, once with each recomputation, over one micro-batch.
@@ -100,8 +103,8 @@ pub fn run(
     let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);
     let predicted = predicted_peak(job, choice, &rank.program);
     let memory = ComparedBytes::new(predicted, Bytes::new(peak));
-    let timing = timing(job, choice, &rank, device_file, spread(&passes))?;
-    Ok(Roles { timing, memory })
+    let (timing, timelines) = timing(job, choice, &rank, device_file, spread(&passes))?;
+    Ok(Roles { timing, memory, timelines })
 }
 
 fn timing(
@@ -110,7 +113,7 @@ fn timing(
     rank: &Rank,
     device_file: &str,
     spread_of_passes: f64,
-) -> Result<Timing> {
+) -> Result<(Timing, [Timeline; 2])> {
     let is_kernel = |timed: &Timed| {
         matches!(timed.instruction(&rank.program), Some(Instruction::Compute { .. }))
     };
@@ -129,14 +132,18 @@ fn timing(
     let correction = share * (optimizer.times.measured_s / optimizer.times.predicted_s - 1.0);
     by_op_class.push(optimizer);
     let measured = composed.time.seconds().get() + correction;
-    Ok(Timing {
+    let timing = Timing {
         mode: "roles",
         device_file: device_file.to_owned(),
         iteration: ComparedTime::new(predicted.time.seconds().get(), measured),
         spread: spread_of_passes,
         by_op_class,
         worst,
-    })
+    };
+    let mut timelines = [predicted.timeline, composed.timeline];
+    // Roles have no memory over time of their own.
+    timelines.iter_mut().for_each(|timeline| timeline.memory.clear());
+    Ok((timing, timelines))
 }
 
 fn unrunnable() -> ExecutorError {

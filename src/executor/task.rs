@@ -3,8 +3,9 @@
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
 use super::rank::{Groups, Seat};
-use super::record::Beside;
+use super::record::{Beside, Ran};
 use super::setup::RunOptions;
+use super::worker::Meeting;
 use crate::graph::Collective;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
@@ -113,6 +114,8 @@ pub struct Answer {
     pub times: Vec<super::measure::Timed>,
     /// Seconds of what runs beside the blocks, each time.
     pub beside: Vec<(Beside, Vec<f64>)>,
+    /// The actions of the last iteration.
+    pub actions: Vec<Ran>,
     /// Collectives with their bytes and seconds.
     pub collectives: Vec<(Collective, u64, f64)>,
 }
@@ -149,14 +152,9 @@ impl Task {
     }
 
     /// How its ranks run.
-    pub fn options(&self, rank: u64) -> RunOptions {
-        let mut options = RunOptions::comparable(self.plan.parallelism.tensor, self.double);
-        if self.cuda {
-            let devices = usize::try_from(tch::Cuda::device_count()).unwrap_or(0).max(1);
-            options.device = Device::Cuda(rank as usize % devices);
-        }
-        options.timed = false;
-        options
+    pub fn options(&self, device: Device) -> RunOptions {
+        let comparable = RunOptions::comparable(self.plan.parallelism.tensor, self.double);
+        RunOptions { device, ..comparable }
     }
 }
 
@@ -166,22 +164,23 @@ impl Task {
 /// Ranks that do not come in time.
 pub fn join(
     store: &Store,
-    rank: u64,
+    meeting: &Meeting,
     choice: &Choice,
-    address: &str,
     patience: Duration,
 ) -> Result<(Ranks, Groups)> {
     let c = &choice.candidate;
     let (t, d, p) = (c.tensor, c.data, c.pipeline);
-    let seat = Seat::of(rank, t, d);
+    let Meeting { rank, address, prefix, .. } = meeting;
+    let seat = Seat::of(*rank, t, d);
     let group = |name: String, own: u64, size: u64| -> Result<Ranks> {
         if size == 1 {
             return Ok(Ranks::Alone);
         }
         let (own, size) = (own as usize, size as usize);
+        let name = format!("{prefix}{name}");
         Ok(Ranks::Group(Group::join(store, &name, own, size, address, patience)?))
     };
-    let world = group("world".to_owned(), rank, t * d * p)?;
+    let world = group("world".to_owned(), *rank, t * d * p)?;
     let tensor = group(format!("tensor-{}-{}", seat.stage, seat.data), seat.tensor, t)?;
     let data = group(format!("data-{}-{}", seat.stage, seat.tensor), seat.data, d)?;
     let is_end = seat.stage == 0 || seat.stage + 1 == p;

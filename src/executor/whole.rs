@@ -1,12 +1,12 @@
 //! The whole plan on as many ranks as it names, timed.
 
 use super::error::{ExecutorError, Result};
-use super::launch::launch;
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
 use super::record::Beside;
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::task::{Answer, Mode, Task};
+use super::world::World;
 use crate::lower::StageCollectives;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
@@ -14,9 +14,9 @@ use crate::planner::costs::Costs;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::planner::staged::{beside_passes, stage_memory};
-use crate::units::{Bytes, SimTime};
+use crate::sim::{MemorySample, Span, Timeline};
+use crate::units::{Bytes, Seconds, SimTime};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// What a run took.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,10 @@ pub struct Whole {
     pub timing: Timing,
     /// Peak of the tensors of the fullest rank.
     pub memory: ComparedBytes,
+    /// Peaks of the tensors of the fullest rank of each stage.
+    pub by_stage: Vec<ComparedBytes>,
+    /// An iteration, predicted and as it was.
+    pub timelines: [Timeline; 2],
 }
 
 /// Runs a plan and holds its times and memory against their predictions.
@@ -32,7 +36,7 @@ pub struct Whole {
 /// # Errors
 /// A rank that fails, dies or hangs; a plan that can not be predicted.
 pub fn run(
-    program: &Path,
+    world: &World,
     job: &Job,
     plan: &Plan,
     choice: &Choice,
@@ -53,9 +57,11 @@ pub fn run(
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
         fault: None,
     };
-    let answers = launch(program, &task)?;
+    let answers = world.launch(&task)?;
     let iterations = iterations(&answers);
     let classes = classes(job, choice, &answers)?;
+    let by_stage = by_stage(job, choice, &answers);
+    let fullest = by_stage.iter().map(|bytes| bytes.predicted_bytes).max().unwrap_or(0);
     let peak = answers.iter().map(|answer| answer.peak_bytes).max().unwrap_or(0);
     Ok(Whole {
         timing: Timing {
@@ -66,7 +72,9 @@ pub fn run(
             by_op_class: classes,
             worst: Vec::new(),
         },
-        memory: ComparedBytes::new(predicted_peak(job, choice)?, Bytes::new(peak)),
+        memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
+        by_stage,
+        timelines: [predicted.timeline, timeline(choice, &answers)],
     })
 }
 
@@ -144,17 +152,47 @@ fn beside_rows(
     rows.into_iter().filter(|(_, _, seconds)| !seconds.is_empty()).collect()
 }
 
-/// The predicted peak without what tensors do not take: runtime, communicators, fragmentation.
-fn predicted_peak(job: &Job, choice: &Choice) -> Result<Bytes> {
+/// Predicted and measured peaks by stage, both without what tensors do not take: runtime,
+/// communicators, fragmentation.
+fn by_stage(job: &Job, choice: &Choice, answers: &[Answer]) -> Vec<ComparedBytes> {
     let mut model = job.memory(&choice.candidate);
     (model.fixed, model.fragmentation) = (Bytes::ZERO, 0.0);
     // Where gradients are split, the executor keeps a table for each of its two places.
     let c = &choice.candidate;
     let own_table = c.sharding >= OptimizerSharding::Zero2 && c.data > 1;
     let predicted = stage_memory(job, choice, &model, own_table);
-    predicted
-        .into_iter()
-        .map(|memory| memory.total())
-        .max()
-        .ok_or_else(|| ExecutorError::Program("a plan without stages".to_owned()))
+    let measured = |stage: u64| {
+        let ranks = (0..).zip(answers);
+        let of = ranks.filter(|(rank, _)| Seat::of(*rank, c.tensor, c.data).stage == stage);
+        of.map(|(_, answer)| answer.peak_bytes).max().unwrap_or(0)
+    };
+    (0..)
+        .zip(predicted)
+        .map(|(stage, memory)| ComparedBytes::new(memory.total(), Bytes::new(measured(stage))))
+        .collect()
+}
+
+/// The last iteration, by the first rank of each stage.
+fn timeline(choice: &Choice, answers: &[Answer]) -> Timeline {
+    let c = &choice.candidate;
+    let time = |seconds: f64| SimTime::from_seconds(Seconds::new(seconds));
+    let mut timeline = Timeline { stages: c.pipeline, ..Timeline::default() };
+    for (rank, answer) in (0..).zip(answers) {
+        let Seat { tensor, data, stage } = Seat::of(rank, c.tensor, c.data);
+        let last = answer.iterations_s.last().copied().unwrap_or(0.0);
+        timeline.end = timeline.end.max(time(last));
+        if tensor > 0 || data > 0 {
+            continue;
+        }
+        let first =
+            MemorySample { stage, time: SimTime::ZERO, bytes: Bytes::new(answer.state_bytes) };
+        timeline.memory.push(first);
+        for ran in &answer.actions {
+            let (start, end) = (time(ran.start_s), time(ran.end_s));
+            let (micro_batch, chunk) = (ran.micro_batch, ran.chunk);
+            timeline.spans.push(Span { stage, kind: ran.kind, micro_batch, chunk, start, end });
+            timeline.memory.push(MemorySample { stage, time: end, bytes: Bytes::new(ran.bytes) });
+        }
+    }
+    timeline
 }

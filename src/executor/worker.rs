@@ -10,6 +10,7 @@ use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
 use crate::graph::Collective;
 use crate::lower::Action;
 use lmplan_c10d::Store;
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -20,18 +21,20 @@ use tch::{Device, Kind, Tensor};
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Where a rank's process finds the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meeting {
     /// Host of the store.
     pub host: String,
     /// Port of the store.
     pub port: u16,
-    /// This rank serves the store.
-    pub serves: bool,
+    /// Before the names of this run's groups in the store.
+    pub prefix: String,
     /// Interface for messages; the host's own where empty.
     pub address: String,
     /// Number of this rank.
     pub rank: u64,
+    /// Its number on this machine, for the choice of a GPU.
+    pub local_rank: u64,
 }
 
 /// Runs a task as one of its ranks, and writes its lines to `out`. Answers whether it succeeded.
@@ -91,8 +94,8 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     }
     let patience = Duration::from_secs_f64(task.patience_s);
     let (job, choice) = task.choice(&task.plan)?;
-    let store = Store::tcp(&meeting.host, meeting.port, meeting.serves, patience)?;
-    let (mut tensor, mut groups) = join(&store, meeting.rank, &choice, &meeting.address, patience)?;
+    let store = Store::tcp(&meeting.host, meeting.port, false, patience)?;
+    let (mut tensor, mut groups) = join(&store, meeting, &choice, patience)?;
     if let Some(Fault::Collective(kind, _)) = task.fault {
         let spoil = |ranks: &mut Ranks| *ranks = std::mem::replace(ranks, Ranks::Alone).faulty();
         spoil(match kind {
@@ -107,7 +110,7 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     if task.mode == Mode::Collectives {
         return collectives(&groups.world, task.steps);
     }
-    let mut options = task.options(meeting.rank);
+    let mut options = task.options(device(task.cuda, meeting.local_rank));
     options.timed = task.mode == Mode::Whole;
     options.dropout = task.mode == Mode::Whole;
     options.at_true_size = task.mode == Mode::Whole;
@@ -119,6 +122,12 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
         Mode::Numerics => compare::numerics(task, meeting.rank, &mut rank),
         Mode::Whole | Mode::Collectives => whole(task, &mut rank),
     }
+}
+
+/// The GPU of a rank, or the host.
+fn device(cuda: bool, local_rank: u64) -> Device {
+    let devices = usize::try_from(tch::Cuda::device_count()).unwrap_or(0).max(1);
+    if cuda { Device::Cuda(local_rank as usize % devices) } else { Device::Cpu }
 }
 
 /// Names of actions that a fault may leave out.
@@ -173,6 +182,7 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
     }
     answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
     answer.times = super::measure::timed(&rank.recorder);
+    answer.actions = rank.recorder.actions();
     answer.beside = rank.recorder.beside_times().into_iter().collect();
     Ok(answer)
 }

@@ -21,6 +21,8 @@ mod summary;
 mod table;
 mod text;
 mod trace;
+#[cfg(feature = "torch")]
+mod verified;
 mod write;
 
 pub use accuracy::Accuracy;
@@ -28,6 +30,8 @@ pub use csv::csv;
 pub use input::{Origin, ReportInput, ScalingPoint};
 pub use text::{TextOptions, text};
 pub use trace::trace;
+#[cfg(feature = "torch")]
+pub use verified::verified;
 pub use write::{WriteError, add, write};
 
 use thiserror::Error;

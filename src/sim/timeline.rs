@@ -1,7 +1,7 @@
 //! What happened when: by the simulator in virtual time, by the executor in real time.
 
 use crate::units::{Bytes, SimTime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything that happened in one iteration, by one rank of each stage.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -34,7 +34,7 @@ pub struct Span {
 }
 
 /// Kinds of instructions at the level of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpanKind {
     /// Forward pass of a chunk.

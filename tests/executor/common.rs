@@ -3,6 +3,7 @@
 use lmplan::executor::ExecutorError;
 use lmplan::executor::numerics::{self, Numerics};
 use lmplan::executor::task::{Mode, Task};
+use lmplan::executor::world::World;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
@@ -130,7 +131,7 @@ pub(crate) fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
 }
 
 pub(crate) fn run(task: &Task) -> Result<Numerics, ExecutorError> {
-    numerics::run(Path::new(env!("CARGO_BIN_EXE_lmplan")), task, None)
+    numerics::run(&World::Here(env!("CARGO_BIN_EXE_lmplan").into()), task, None)
 }
 
 pub(crate) fn assert_equal(task: &Task, what: &str) {

@@ -3,5 +3,6 @@
 mod autograd;
 mod common;
 mod faults;
+mod launchers;
 mod ranks;
 mod topologies;

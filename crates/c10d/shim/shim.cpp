@@ -17,7 +17,9 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -163,6 +165,29 @@ void* lmplan_store_file(const char* path, int ranks, int64_t timeout_ms) {
   });
 }
 
+int lmplan_store_set(void* store, const char* key, const char* data, uint64_t size) {
+  return guard([&] {
+    (*static_cast<StorePtr*>(store))->set(key, std::vector<uint8_t>(data, data + size));
+  });
+}
+
+// 1 where the store has the key, 0 where it has not. What `data` points to lasts until the next call
+// of this thread.
+int lmplan_store_get(void* store, const char* key, const uint8_t** data, uint64_t* size) {
+  static thread_local std::vector<uint8_t> value;
+  bool there = false;
+  const int failed = guard([&] {
+    auto& keys = *static_cast<StorePtr*>(store);
+    there = keys->check({key});
+    if (there) {
+      value = keys->get(key);
+    }
+  });
+  *data = value.data();
+  *size = value.size();
+  return failed != 0 ? -1 : static_cast<int>(there);
+}
+
 void lmplan_store_free(void* store) {
   delete static_cast<StorePtr*>(store);
 }
@@ -174,9 +199,14 @@ void* lmplan_group(void* store, const char* name, int rank, int size, const char
         c10::make_intrusive<c10d::PrefixStore>(std::string(name), *static_cast<StorePtr*>(store)));
     auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(timeout_ms));
     std::string host(address);
-    options->devices.push_back(
-        host.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
-                     : c10d::ProcessGroupGloo::createDeviceForHostname(host));
+    const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+    if (!host.empty()) {
+      options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(host));
+    } else if (interface != nullptr && *interface != '\0') {
+      options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(interface));
+    } else {
+      options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+    }
     options->threads = 1;
     return c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, options);
   });

@@ -16,6 +16,18 @@ unsafe extern "C" {
         ranks: c_int,
         timeout_ms: i64,
     ) -> *mut c_void;
+    pub(crate) fn lmplan_store_set(
+        store: *mut c_void,
+        key: *const c_char,
+        data: *const c_char,
+        size: u64,
+    ) -> c_int;
+    pub(crate) fn lmplan_store_get(
+        store: *mut c_void,
+        key: *const c_char,
+        data: *mut *const u8,
+        size: *mut u64,
+    ) -> c_int;
     pub(crate) fn lmplan_store_free(store: *mut c_void);
     pub(crate) fn lmplan_group(
         store: *mut c_void,

@@ -1,13 +1,16 @@
 //! Stores, where ranks find each other, and process groups, in which they talk.
 
 use crate::{Error, ffi};
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::time::Duration;
 use tch::Tensor;
 
 /// Where ranks leave their addresses.
 #[derive(Debug)]
 pub struct Store(*mut c_void);
+
+// SAFETY: the stores of c10d belong to no thread; one thread at a time uses this one.
+unsafe impl Send for Store {}
 
 /// Ranks that communicate through Gloo.
 #[derive(Debug)]
@@ -66,6 +69,37 @@ impl Store {
         // SAFETY: `path` outlives the call, which copies it.
         let store = unsafe { ffi::lmplan_store_file(path.as_ptr(), ranks, millis(timeout)) };
         if store.is_null() { Err(Error::last()) } else { Ok(Store(store)) }
+    }
+
+    /// Leaves a value under a key, of 8 MiB at most.
+    ///
+    /// # Errors
+    /// A store that is gone; a value that is too large.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        let key = text(key)?;
+        let data = value.as_ptr().cast::<c_char>();
+        // SAFETY: the store is alive; key and value outlive the call, which copies them.
+        let done = unsafe { ffi::lmplan_store_set(self.0, key.as_ptr(), data, value.len() as u64) };
+        if done == 0 { Ok(()) } else { Err(Error::last()) }
+    }
+
+    /// The value under a key, none where nothing has been left there. Does not wait for it.
+    ///
+    /// # Errors
+    /// A store that is gone.
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let key = text(key)?;
+        let (mut data, mut size) = (std::ptr::null(), 0);
+        // SAFETY: the store is alive; the key outlives the call, which writes to the two places.
+        let there =
+            unsafe { ffi::lmplan_store_get(self.0, key.as_ptr(), &raw mut data, &raw mut size) };
+        match there {
+            0 => Ok(None),
+            1 if size == 0 => Ok(Some(Vec::new())),
+            // SAFETY: points to as many bytes, until the next call of this thread.
+            1 => Ok(Some(unsafe { std::slice::from_raw_parts(data, size as usize) }.to_vec())),
+            _ => Err(Error::last()),
+        }
     }
 
     /// The port of a TCP store.

@@ -3,44 +3,30 @@
 use crate::cli::Failure;
 use clap::Args;
 
-/// Arguments of `rank`.
+/// Arguments of `rank`: none, its orders come from standard input.
 #[derive(Debug, Clone, Args)]
-pub struct RankArgs {
-    /// Number of the rank
-    #[arg(long)]
-    pub rank: u64,
-    /// Port of the store on this machine
-    #[arg(long)]
-    pub port: u16,
-}
+pub struct RankArgs {}
 
 /// Runs a rank.
 ///
 /// # Errors
-/// A task that can not be read, or that fails.
+/// Orders that can not be read, a task that fails.
 #[cfg(feature = "torch")]
-pub fn run(args: &RankArgs) -> Result<(), Failure> {
+pub fn run(_: &RankArgs) -> Result<(), Failure> {
     use crate::executor::task::Task;
     use crate::executor::worker::{Meeting, work};
     use std::os::fd::AsFd;
     if !lmplan_c10d::die_with_parent() {
         return Err(Failure::Verification("the process that started this rank is gone".into()));
     }
-    let task: Task = serde_json::from_reader(std::io::stdin().lock())
+    let (meeting, task): (Meeting, Task) = serde_json::from_reader(std::io::stdin().lock())
         .map_err(|error| Failure::BadInput(format!("the task of this rank: {error}")))?;
-    let meeting = Meeting {
-        host: "127.0.0.1".to_owned(),
-        port: args.port,
-        serves: false,
-        address: "127.0.0.1".to_owned(),
-        rank: args.rank,
-    };
     // The command line holds the lock of standard output; the rank writes from two threads.
     let out = std::io::stdout().as_fd().try_clone_to_owned()?;
     if work(&task, &meeting, std::fs::File::from(out)) {
         Ok(())
     } else {
-        Err(Failure::Verification(format!("rank {} failed", args.rank)))
+        Err(Failure::Verification(format!("rank {} failed", meeting.rank)))
     }
 }
 
@@ -49,6 +35,6 @@ pub fn run(args: &RankArgs) -> Result<(), Failure> {
 /// # Errors
 /// Always: this build has no libtorch.
 #[cfg(not(feature = "torch"))]
-pub fn run(_args: &RankArgs) -> Result<(), Failure> {
+pub fn run(_: &RankArgs) -> Result<(), Failure> {
     Err(super::without_torch("rank"))
 }

@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use clap::{Args, ValueEnum};
 use std::io::Write;
+use std::path::PathBuf;
 
 /// What is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,6 +55,13 @@ pub struct VerifyArgs {
     /// Error of the iteration time beyond which the verification fails, as a part
     #[arg(long, value_name = "PART", default_value_t = 0.2)]
     pub tolerance: f64,
+    /// Folder for the comparison: `verify.md`, `verify.json` and charts of both timelines, classes
+    /// of instructions and memory
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write a Chrome trace of the measured step
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -3,13 +3,17 @@
 use super::verify::{DeviceChoice, VerifyArgs, VerifyMode};
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
+use crate::cli::output::write_whole;
 use crate::cli::plan_args::{as_planned, certificate_beside};
 use crate::executor::ExecutorError;
+use crate::executor::environment::environment;
 use crate::executor::numerics::{self, Limits};
 use crate::executor::report::{Style, Verified, print};
+use crate::executor::world::{Shared, World};
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
+use crate::report;
 use crate::spec::{self, Cluster, ModelSpec, StackSpec};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,6 +56,29 @@ pub(super) fn run(
     verbosity: &Verbosity,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(Failure::Output)?;
+    let found = environment(&|name| std::env::var(name).ok()).map_err(Failure::BadInput)?;
+    let Some(environment) = found else { return lead(args, verbosity, &World::Here(program), out) };
+    let shared = Shared::meet(&program, environment)?;
+    if shared.rank() > 0 {
+        let succeeds = shared.follow()?;
+        let failure = || Failure::Verification("rank 0 failed, and says why".to_owned());
+        return if succeeds { Ok(()) } else { Err(failure()) };
+    }
+    let world = World::Shared(shared);
+    let outcome = lead(args, verbosity, &world, out);
+    if let World::Shared(shared) = &world {
+        shared.end(outcome.is_ok());
+    }
+    outcome
+}
+
+fn lead(
+    args: &VerifyArgs,
+    verbosity: &Verbosity,
+    world: &World,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let folder = Path::new(".");
     let given = given(args.plan.as_deref(), folder)?;
     let cuda = uses_cuda(args.device)?;
@@ -74,18 +101,37 @@ pub(super) fn run(
     let choice = Choice::of_plan(&job, &given.plan)
         .map_err(|error| Failure::BadInput(format!("`{}`: {error}", given.name)))?;
     if matches!(args.mode, VerifyMode::Auto | VerifyMode::Numerics) {
-        let limits = Limits { ranks: args.ranks, steps: args.steps, cuda };
+        let ranks = world.size().map_or(args.ranks, |size| size.min(args.ranks));
+        let limits = Limits { ranks, steps: args.steps, cuda };
         let (task, reduced) =
             numerics::task(&given.model, &given.stack, &given.plan, &choice, limits);
-        let program = std::env::current_exe().map_err(Failure::Output)?;
         say(&format!("numerics: {} processes", task.plan.devices()));
-        verified.numerics = Some(numerics::run(&program, &task, reduced)?);
+        verified.numerics = Some(numerics::run(world, &task, reduced)?);
     }
-    super::verify_timing::run(args, &given, cuda, &say, &mut verified)?;
+    super::verify_timing::run(args, &given, (cuda, world), &say, &mut verified)?;
     print(&verified, style(args.format), out)?;
+    write_files(args, &verified)?;
     match verified.failure(args.tolerance) {
         None => Ok(()),
         Some(what) => Err(Failure::Verification(what)),
+    }
+}
+
+/// The comparison in its folder, and the trace.
+fn write_files(args: &VerifyArgs, verified: &Verified) -> Result<(), Failure> {
+    let failed =
+        |error: &dyn std::error::Error| Failure::Output(std::io::Error::other(error.to_string()));
+    if let Some(folder) = &args.output {
+        let files = report::verified(verified).map_err(|error| failed(&error))?;
+        report::add(folder, &files).map_err(|error| failed(&error))?;
+    }
+    match (&args.trace, &verified.timelines) {
+        (Some(path), Some([_, measured])) => write_whole(path, report::trace(measured).as_bytes()),
+        (Some(_), None) => Err(Failure::Usage(
+            "nothing was timed that `--trace` could write; add `--mode whole` or `--mode roles`"
+                .to_owned(),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -4,11 +4,13 @@ use super::verify::{VerifyArgs, VerifyMode};
 use super::verify_run::Given;
 use crate::cli::Failure;
 use crate::executor::report::Verified;
+use crate::executor::world::World;
 use crate::executor::{roles, whole};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Precision};
+use crate::units::Bytes;
 use std::path::Path;
 
 /// The device of this machine's cores, one of them.
@@ -20,7 +22,7 @@ const PATIENCE_S: f64 = 20.0;
 pub(super) fn run(
     args: &VerifyArgs,
     given: &Given,
-    cuda: bool,
+    (cuda, world): (bool, &World),
     say: &dyn Fn(&str),
     verified: &mut Verified,
 ) -> Result<(), Failure> {
@@ -46,7 +48,7 @@ pub(super) fn run(
     let predicted = predict(&job, &choice)
         .ok_or_else(|| Failure::BadInput("the plan's schedule can not be run".to_owned()))?;
     let ranks = given.plan.devices();
-    let there = devices_there(cuda);
+    let there = world.size().unwrap_or_else(|| devices_there(cuda));
     let seconds = predicted.time.seconds().get();
     let repeats = args.steps;
     let fits = ranks <= there && seconds * (repeats + 1) as f64 <= PATIENCE_S;
@@ -63,10 +65,11 @@ pub(super) fn run(
             )));
         }
         say(&format!("whole: {ranks} processes, about {:.0} s", seconds * (repeats + 1) as f64));
-        let program = std::env::current_exe().map_err(Failure::Output)?;
-        let result = whole::run(&program, &job, &given.plan, &choice, &name, (cuda, repeats))?;
+        let result = whole::run(world, &job, &given.plan, &choice, &name, (cuda, repeats))?;
         verified.mode.push("whole");
         (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
+        verified.memory_by_stage = result.by_stage;
+        verified.timelines = Some(result.timelines);
         return Ok(());
     }
     let c = &choice.candidate;
@@ -83,6 +86,7 @@ pub(super) fn run(
     let result = timed_roles(&job, &choice, &name, cuda, repeats)?;
     verified.mode.push("roles");
     (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
+    verified.timelines = Some(result.timelines);
     Ok(())
 }
 
@@ -157,8 +161,11 @@ fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec) -> Result<Job, Fa
     for node in &mut cluster.spec.nodes {
         node.device.clone_from(&device.name);
     }
-    Job::new(model, cluster, given.stack.clone())
-        .map_err(|error| Failure::BadInput(error.to_string()))
+    // Tensors are measured: what the runtime and the allocator take besides is left out.
+    let mut stack = given.stack.clone();
+    (stack.context_memory, stack.communicator_memory) = (Bytes::ZERO, Bytes::ZERO);
+    stack.fragmentation = 0.0;
+    Job::new(model, cluster, stack).map_err(|error| Failure::BadInput(error.to_string()))
 }
 
 /// Devices of this machine: GPUs, or cores.

@@ -70,7 +70,7 @@ fn plot(
 
 /// The step line in pixels; where several samples share a column of pixels, only the first, the
 /// extremes and the last are drawn.
-fn steps(
+pub(super) fn steps(
     samples: &[(f64, f64)],
     across: impl Fn(f64) -> f64,
     up: impl Fn(f64) -> f64,

@@ -9,6 +9,8 @@ mod frontier;
 pub(super) mod goodput;
 mod memory;
 mod memory_over_time;
+#[cfg(feature = "torch")]
+pub(super) mod pairs;
 mod palette;
 mod phases;
 mod pipeline;
@@ -17,6 +19,8 @@ mod rows;
 mod scaling;
 pub(super) mod scatter;
 mod series;
+#[cfg(feature = "torch")]
+pub(super) mod timelines;
 pub(super) mod tornado;
 
 pub(super) use canvas::Drawing;

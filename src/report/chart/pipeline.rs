@@ -11,9 +11,9 @@ use crate::report::number;
 use crate::sim::{Span, SpanKind, Timeline};
 
 /// Passes narrower than this are drawn as blocks, in pixels.
-const NARROWEST: f64 = 3.0;
+pub(super) const NARROWEST: f64 = 3.0;
 /// More marks than this are drawn as blocks.
-const MOST_MARKS: usize = 6000;
+pub(super) const MOST_MARKS: usize = 6000;
 /// Micro-batches in the window of the steady state.
 const WINDOW: f64 = 12.0;
 const TOP: f64 = 104.0;
@@ -56,12 +56,12 @@ pub(super) fn chart(timeline: &Timeline) -> Option<Chart> {
     }))
 }
 
-fn rows_height(stages: u64, tallest: f64) -> f64 {
+pub(super) fn rows_height(stages: u64, tallest: f64) -> f64 {
     let stages = stages as f64;
     (stages * (420.0 / stages).clamp(7.0, tallest)).min(900.0)
 }
 
-fn mean_duration(timeline: &Timeline, kind: SpanKind) -> f64 {
+pub(super) fn mean_duration(timeline: &Timeline, kind: SpanKind) -> f64 {
     let of_kind = || timeline.spans.iter().filter(|span| span.kind == kind);
     let sum: f64 = of_kind().map(duration).sum();
     sum / of_kind().count().max(1) as f64
@@ -74,14 +74,7 @@ fn duration(span: &Span) -> f64 {
 fn legend(canvas: &mut Canvas<'_>, timeline: &Timeline, all: bool) {
     let has = |kind: SpanKind| timeline.spans.iter().any(|span| span.kind == kind);
     let mut entries = Vec::with_capacity(7);
-    for (kind, name) in [
-        (SpanKind::Forward, "forward"),
-        (SpanKind::Backward, "backward"),
-        (SpanKind::Transfer, "transfer"),
-        (SpanKind::GradientReduce, "gradient reduction"),
-        (SpanKind::ParameterGather, "parameter gathering"),
-        (SpanKind::Optimizer, "optimizer"),
-    ] {
+    for (kind, name) in rows::KINDS {
         if has(kind) && (all || kind != SpanKind::Transfer || timeline.stages < 32) {
             entries.push((Mark::Box(rows::ink(kind)), name));
         }
@@ -92,7 +85,7 @@ fn legend(canvas: &mut Canvas<'_>, timeline: &Timeline, all: bool) {
     axis::legend(canvas, 50.0, &entries);
 }
 
-fn plot(
+pub(super) fn plot(
     canvas: &mut Canvas<'_>,
     timeline: &Timeline,
     top: f64,
@@ -119,7 +112,7 @@ fn passes(canvas: &mut Canvas<'_>, timeline: &Timeline, top: f64, window: (f64, 
     draw_spans(canvas, &rows, timeline, window, |kind| !rows::is_communication(kind));
 }
 
-fn draw_spans(
+pub(super) fn draw_spans(
     canvas: &mut Canvas<'_>,
     rows: &Rows,
     timeline: &Timeline,
@@ -165,7 +158,7 @@ fn overview_and_window(canvas: &mut Canvas<'_>, timeline: &Timeline, end: f64) {
 }
 
 /// The blocks of each stage, joined over gaps small enough that the marks stay countable.
-fn blocks(timeline: &Timeline, end: f64) -> Vec<(u64, Vec<phases::Run>)> {
+pub(super) fn blocks(timeline: &Timeline, end: f64) -> Vec<(u64, Vec<phases::Run>)> {
     let pixel = end / (RIGHT - LEFT);
     let mut gap = pixel;
     loop {

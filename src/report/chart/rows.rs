@@ -9,6 +9,16 @@ use crate::sim::{Span, SpanKind};
 /// Rows of at least this height have a lane of their own for communication.
 const LANE_FROM: f64 = 13.0;
 
+/// Kinds of instructions with their names, in the order of legends.
+pub(super) const KINDS: [(SpanKind, &str); 6] = [
+    (SpanKind::Forward, "forward"),
+    (SpanKind::Backward, "backward"),
+    (SpanKind::Transfer, "transfer"),
+    (SpanKind::GradientReduce, "gradient reduction"),
+    (SpanKind::ParameterGather, "parameter gathering"),
+    (SpanKind::Optimizer, "optimizer"),
+];
+
 /// Rows of equal height between the upper and lower edge of a plot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows {
