@@ -7,7 +7,7 @@ use lmplan::executor::rank::Rank;
 use lmplan::executor::setup::{self, RunOptions, data_shape};
 use lmplan::graph::{BlockKind, OpKind};
 use lmplan::planner::job::Job;
-use lmplan::spec::{Activation, ModelSpec, Norm, Objective};
+use lmplan::spec::{Activation, ModelSpec, Norm, Objective, ParallelBranches, Position};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::{EdgeRef, Topo};
 use std::collections::BTreeMap;
@@ -301,6 +301,18 @@ fn micro_batches_and_recomputation_change_nothing() {
             for recompute in [[2, 0, 0], [0, 2, 0], [0, 0, 2], [1, 0, 1]] {
                 compare(small(name), fused, 1, recompute, &format!("{name} {recompute:?}"));
             }
+        }
+    }
+}
+
+#[test]
+fn branches_beside_each_other_have_their_gradients() {
+    for branches in [ParallelBranches::OneNorm, ParallelBranches::TwoNorms] {
+        for (fused, recompute) in [(true, [2, 0, 0]), (false, [0, 2, 0]), (true, [0, 0, 2])] {
+            let mut model = small("gpt2-124m");
+            model.parallel_branches = Some(branches);
+            model.position = Some(Position::Rope);
+            compare(model, fused, 2, recompute, &format!("{branches:?} {recompute:?}"));
         }
     }
 }

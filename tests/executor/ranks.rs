@@ -4,7 +4,7 @@ use crate::common::{SHAPES, assert_equal, job, model, plan, task};
 use lmplan::plan::Plan;
 use lmplan::planner::choice::Choice;
 use lmplan::sharding::STRATEGIES;
-use lmplan::spec::{ModelSpec, Optimizer, Precision, ScheduleKind};
+use lmplan::spec::{ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind};
 use std::collections::BTreeMap;
 
 #[test]
@@ -28,6 +28,19 @@ fn llama_and_gpipe() {
         let mut plan = plan(shape, 4);
         plan.schedule = ScheduleKind::Gpipe;
         assert_equal(&task(model("llama2-70b", 4), plan, true), &format!("{shape:?}"));
+    }
+}
+
+#[test]
+fn branches_beside_each_other_on_every_topology() {
+    for (shape, branches) in SHAPES
+        .into_iter()
+        .zip([ParallelBranches::OneNorm, ParallelBranches::TwoNorms].into_iter().cycle())
+    {
+        let mut model = model("gpt2-124m", 4);
+        model.parallel_branches = Some(branches);
+        model.position = Some(Position::Rope);
+        assert_equal(&task(model, plan(shape, 4), true), &format!("{branches:?} {shape:?}"));
     }
 }
 
