@@ -45,62 +45,135 @@ pub enum Answer {
     Undecided(Option<(Vec<usize>, u64)>),
 }
 
+/// No selection gets there: above any sum of durations.
 const UNREACHABLE: u64 = u64::MAX / 4;
 
-/// For every row, the least sum of stages q.. (or ..q) that places a number of layers.
-struct Completion {
-    width: usize,
-    table: Vec<u64>,
+/// Columns that may still be part of a selection below the cutoff, by stage, in ascending order.
+pub type Alive = Vec<Vec<usize>>;
+
+/// How many layers stages may place together: for every q those of stages q.. (or ..q), and no
+/// others, belong to a selection that places all layers.
+struct Reach {
+    /// Fewest and most layers by q, and where they stand in a table.
+    spans: Vec<(u64, u64, usize)>,
+    /// Length of a table.
+    len: usize,
 }
 
-impl Completion {
-    fn at(&self, q: usize, layers: u64) -> u64 {
-        self.table[q * self.width + layers as usize]
+impl Reach {
+    fn new(spans: impl Iterator<Item = (u64, u64)>) -> Reach {
+        let mut len = 0;
+        let place = |(low, high): (u64, u64)| {
+            let start = len;
+            len += (high + 1).saturating_sub(low) as usize;
+            (low, high, start)
+        };
+        let spans = spans.map(place).collect();
+        Reach { spans, len }
+    }
+
+    /// Where the entry of `layers` layers stands in a table, if it is within reach.
+    fn index(&self, q: usize, layers: u64) -> Option<usize> {
+        let (low, high, start) = self.spans[q];
+        (low..=high).contains(&layers).then(|| start + (layers - low) as usize)
     }
 }
+
+/// The reach of the columns that are alive.
+struct Reaches {
+    /// Fewest and most layers of each stage.
+    stages: Vec<(u64, u64)>,
+    /// Of stages ..q.
+    prefix: Reach,
+    /// Of stages q...
+    suffix: Reach,
+}
+
+/// Nodes that a dive visits after its last improvement before the columns are trimmed again.
+const TRIM_AFTER: u64 = 2_000;
 
 /// Depth-first search state.
 struct Dive<'a> {
     master: &'a Master,
     /// Columns still alive, best first, by stage.
     alive: &'a [Vec<usize>],
-    suffixes: &'a [Completion],
+    reach: &'a Reach,
+    /// For every row, the least sum of stages q.. that places a number of layers.
+    suffixes: &'a [Vec<u64>],
     cutoff: u64,
+    /// Nodes visited since the last improvement.
     nodes: u64,
     limit: u64,
     chosen: Vec<usize>,
+    /// The best selection below the cutoff so far; its value is the cutoff.
+    best: Option<Vec<usize>>,
+}
+
+/// How a dive ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Nothing is left below the cutoff.
+    Exhausted,
+    /// Many nodes were visited since the last improvement: with fewer columns there are fewer.
+    Improved,
+    /// The node limit was reached without an improvement.
+    Limit,
 }
 
 impl Master {
     /// The best selection whose value is below `cutoff`.
     ///
     /// Among equals the one that is found first wins: stages in order, each with the number of
-    /// layers closest to an even split of what is left. `limit` bounds the nodes of the search.
+    /// layers closest to an even split of what is left. `limit` bounds the nodes that are visited
+    /// without an improvement.
     pub fn solve(&self, cutoff: u64, limit: u64) -> Answer {
+        self.solve_among(&mut self.all(), cutoff, limit)
+    }
+
+    /// All columns.
+    pub fn all(&self) -> Alive {
+        self.stages.iter().map(|stage| (0..stage.len()).collect()).collect()
+    }
+
+    /// Adds a row; `value` is what column k of stage q contributes to it.
+    pub fn add_row(&mut self, constant: u64, value: impl Fn(usize, usize) -> u64) {
+        self.constants.push(constant);
+        for (q, stage) in self.stages.iter_mut().enumerate() {
+            for (k, entry) in stage.iter_mut().enumerate() {
+                entry.values.push(value(q, k));
+            }
+        }
+    }
+
+    /// [`Master::solve`] among the columns in `alive`, which loses those that can not be part of a
+    /// selection below the cutoff: with more rows or a lower cutoff they can not either.
+    pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limit: u64) -> Answer {
         let mut best: Option<(Vec<usize>, u64)> = None;
         let mut cutoff = cutoff;
-        while let Some((alive, suffixes)) = self.trim(cutoff) {
+        let mut trimmed = self.trim(alive, cutoff);
+        // What a selection found here excludes may be wanted once there are more rows.
+        let mut alive = alive.clone();
+        while let Some((reach, suffixes)) = trimmed {
             let mut dive = Dive {
                 master: self,
                 alive: &alive,
+                reach: &reach,
                 suffixes: &suffixes,
                 cutoff,
                 nodes: 0,
                 limit,
                 chosen: Vec::with_capacity(self.stages.len()),
+                best: None,
             };
-            let mut partial = self.constants.clone();
-            match dive.descend(0, self.layers, &mut partial) {
-                Some(true) => {
-                    let value = self.value(&dive.chosen);
-                    cutoff = value;
-                    best = Some((dive.chosen, value));
-                    if self.constants.is_empty() {
-                        break; // Without rows all selections are equal.
-                    }
-                }
-                Some(false) => break,
-                None => return Answer::Undecided(best),
+            let depth = dive.run();
+            if let Some(chosen) = dive.best {
+                cutoff = dive.cutoff;
+                best = Some((chosen, cutoff));
+            }
+            match depth {
+                Depth::Exhausted => break,
+                Depth::Improved => trimmed = self.trim(&mut alive, cutoff),
+                Depth::Limit => return Answer::Undecided(best),
             }
         }
         best.map_or(Answer::NothingBelow, |(chosen, value)| Answer::Best(chosen, value))
@@ -115,199 +188,205 @@ impl Master {
         (0..self.constants.len()).map(row).max().unwrap_or(0)
     }
 
-    /// The columns that may be part of a selection below `cutoff`, and for each row the least
-    /// completion; nothing where no selection can be.
-    fn trim(&self, cutoff: u64) -> Option<(Vec<Vec<usize>>, Vec<Completion>)> {
-        let mut alive: Vec<Vec<usize>> =
-            self.stages.iter().map(|stage| (0..stage.len()).collect()).collect();
+    /// Removes from `alive` the columns that can not be part of a selection below `cutoff`, and
+    /// gives the least completion for each row; nothing where no selection can be.
+    fn trim(&self, alive: &mut Alive, cutoff: u64) -> Option<(Reach, Vec<Vec<u64>>)> {
         let rows = self.constants.len();
         loop {
-            if alive.iter().any(Vec::is_empty) || !self.places_all(&alive) {
-                return None;
-            }
+            let Reaches { stages, prefix, suffix } = self.reaches(alive)?;
+            let mut suffixes = vec![Vec::new(); rows];
+            let before: usize = alive.iter().map(Vec::len).sum();
             // One row that can not be below is enough; the latest is the likeliest.
-            let mut suffixes = Vec::with_capacity(rows);
             for r in (0..rows).rev() {
-                let suffix = self.completion(&alive, r, true);
-                if self.constants[r] + suffix.at(0, self.layers) >= cutoff {
+                let least: Vec<Vec<u64>> =
+                    (0..alive.len()).map(|q| self.least(&alive[q], q, r, stages[q])).collect();
+                let tails = completion(&suffix, &least, &stages, true);
+                let whole = suffix.index(0, self.layers).map_or(UNREACHABLE, |i| tails[i]);
+                if whole == UNREACHABLE || self.constants[r] + whole >= cutoff {
                     return None;
                 }
-                suffixes.push(suffix);
-            }
-            suffixes.reverse();
-            let before: usize = alive.iter().map(Vec::len).sum();
-            for (r, suffix) in suffixes.iter().enumerate() {
-                let prefix = self.completion(&alive, r, false);
+                let heads = completion(&prefix, &least, &stages, false);
                 for (q, columns) in alive.iter_mut().enumerate() {
+                    let rest = self.rest(q, stages[q], (&prefix, &heads), (&suffix, &tails));
                     columns.retain(|k| {
                         let entry = &self.stages[q][*k];
-                        self.best_with(q, entry, r, &prefix, suffix) < cutoff
+                        let others = rest[(entry.layers - stages[q].0) as usize];
+                        others < UNREACHABLE
+                            && self.constants[r] + entry.values[r] + others < cutoff
                     });
                 }
+                suffixes[r] = tails;
             }
-            if alive.iter().map(Vec::len).sum::<usize>() == before {
-                return Some((alive, suffixes));
+            // Completions over columns that are gone still bound; a few are not worth another pass.
+            let after: usize = alive.iter().map(Vec::len).sum();
+            if before - after <= before / 8 {
+                return Some((suffix, suffixes));
             }
         }
     }
 
-    /// Whether the layers lie between the least and the most that the columns place.
-    fn places_all(&self, alive: &[Vec<usize>]) -> bool {
-        let layers = |q: usize, k: &usize| self.stages[q][*k].layers;
-        let least: u64 = (0..alive.len())
-            .map(|q| alive[q].iter().map(|k| layers(q, k)).min().unwrap_or(0))
-            .sum();
-        let most: u64 = (0..alive.len())
-            .map(|q| alive[q].iter().map(|k| layers(q, k)).max().unwrap_or(0))
-            .sum();
-        (least..=most).contains(&self.layers)
+    /// How many layers the columns alive may place; nothing where they can not place all.
+    fn reaches(&self, alive: &Alive) -> Option<Reaches> {
+        let mut stages = Vec::with_capacity(alive.len());
+        for (columns, stage) in alive.iter().zip(&self.stages) {
+            let layers = || columns.iter().map(|k| stage[*k].layers);
+            stages.push((layers().min()?, layers().max()?));
+        }
+        let mut before = vec![(0, 0)];
+        for (low, high) in &stages {
+            let (least, most) = before[before.len() - 1];
+            before.push((least + low, most + high));
+        }
+        let (least, most) = before[stages.len()];
+        if !(least..=most).contains(&self.layers) {
+            return None;
+        }
+        // What stages ..q place and what stages q.. place is all there is.
+        let within = |(low, high): &(u64, u64)| {
+            let (after_low, after_high) = (least - low, most - high);
+            (self.layers.saturating_sub(after_high).max(*low), (self.layers - after_low).min(*high))
+        };
+        let spans: Vec<(u64, u64)> = before.iter().map(within).collect();
+        let suffix = spans.iter().map(|(low, high)| (self.layers - high, self.layers - low));
+        let suffix = Reach::new(suffix);
+        Some(Reaches { stages, prefix: Reach::new(spans.into_iter()), suffix })
     }
 
-    /// Least value of row `r` over all selections with this column at stage `q`.
-    fn best_with(
+    /// Least contribution to row `r` of the columns of stage `q`, by layers from the fewest on.
+    fn least(&self, columns: &[usize], q: usize, r: usize, (low, high): (u64, u64)) -> Vec<u64> {
+        let mut least = vec![UNREACHABLE; (high - low) as usize + 1];
+        for k in columns {
+            let entry = &self.stages[q][*k];
+            let slot = &mut least[(entry.layers - low) as usize];
+            *slot = (*slot).min(entry.values[r]);
+        }
+        least
+    }
+
+    /// Least sum of a row over all stages but `q`, by the layers of that stage.
+    fn rest(
         &self,
         q: usize,
-        entry: &Entry,
-        r: usize,
-        prefix: &Completion,
-        suffix: &Completion,
-    ) -> u64 {
-        let Some(rest) = self.layers.checked_sub(entry.layers) else { return UNREACHABLE };
-        let split = |before: u64| prefix.at(q, before) + suffix.at(q + 1, rest - before);
-        let others = (0..=rest).map(split).min().unwrap_or(UNREACHABLE);
-        self.constants[r] + entry.values[r] + others
-    }
-
-    /// Least sums of row `r` by stage and layers: of stages q.. (suffix) or ..q (prefix).
-    fn completion(&self, alive: &[Vec<usize>], r: usize, suffix: bool) -> Completion {
-        let p = self.stages.len();
-        let width = self.layers as usize + 1;
-        let mut table = vec![UNREACHABLE; (p + 1) * width];
-        let (start, order): (usize, Vec<usize>) =
-            if suffix { (p, (0..p).rev().collect()) } else { (0, (0..p).collect()) };
-        table[start * width] = 0;
-        for q in order {
-            let (from, to) = if suffix { (q + 1, q) } else { (q, q + 1) };
-            for k in &alive[q] {
-                let entry = &self.stages[q][*k];
-                let shift = entry.layers as usize;
-                for layers in shift..width {
-                    let value = table[from * width + layers - shift] + entry.values[r];
-                    let slot = &mut table[to * width + layers];
-                    *slot = (*slot).min(value);
-                }
+        (low, high): (u64, u64),
+        (prefix, before): (&Reach, &[u64]),
+        (suffix, after): (&Reach, &[u64]),
+    ) -> Vec<u64> {
+        let (least, most, start) = prefix.spans[q];
+        let with = |layers: u64| {
+            let Some(rest) = self.layers.checked_sub(layers) else { return UNREACHABLE };
+            let (fewest, farthest, end) = suffix.spans[q + 1];
+            let from = least.max(rest.saturating_sub(farthest));
+            let to = most.min(rest.wrapping_sub(fewest));
+            if rest < fewest || from > to {
+                return UNREACHABLE;
             }
-        }
-        Completion { width, table }
+            let heads = &before[start + (from - least) as usize..=start + (to - least) as usize];
+            let (low, high) = (rest - to - fewest, rest - from - fewest);
+            let tails = &after[end + low as usize..=end + high as usize];
+            let sums = heads.iter().zip(tails.iter().rev()).map(|(head, tail)| head + tail);
+            sums.min().unwrap_or(UNREACHABLE)
+        };
+        (low..=high).map(with).collect()
     }
 }
 
+/// Least sums of a row by q and layers, of stages q.. (suffix) or ..q (prefix), where `least` are
+/// the least contributions of each stage by its layers.
+fn completion(reach: &Reach, least: &[Vec<u64>], stages: &[(u64, u64)], suffix: bool) -> Vec<u64> {
+    let p = least.len();
+    let mut table = vec![UNREACHABLE; reach.len];
+    if let Some(start) = reach.index(if suffix { p } else { 0 }, 0) {
+        table[start] = 0;
+    }
+    for step in 0..p {
+        let q = if suffix { p - 1 - step } else { step };
+        let (from, to) = if suffix { (q + 1, q) } else { (q, q + 1) };
+        let (low, high, start) = reach.spans[from];
+        let (least_to, most_to, start_to) = reach.spans[to];
+        for (layers, value) in (stages[q].0..).zip(&least[q]) {
+            // Layers before this stage whose sum with it is within reach.
+            let first = low.max(least_to.saturating_sub(layers));
+            let Some(last) = most_to.checked_sub(layers).map(|last| last.min(high)) else { break };
+            if first > last {
+                continue;
+            }
+            let count = (last - first) as usize + 1;
+            let (source, target) =
+                (start + (first - low) as usize, start_to + (first + layers - least_to) as usize);
+            for i in 0..count {
+                let sum = table[source + i] + value;
+                table[target + i] = table[target + i].min(sum);
+            }
+        }
+    }
+    table
+}
+
 impl Dive<'_> {
-    /// Places stages q.. with `left` layers; true when a selection below the cutoff is in
-    /// `chosen`, nothing when the node limit is reached.
-    fn descend(&mut self, q: usize, left: u64, partial: &mut [u64]) -> Option<bool> {
+    fn run(&mut self) -> Depth {
+        let mut partial = self.master.constants.clone();
+        match self.descend(0, self.master.layers, &mut partial) {
+            Some(()) => Depth::Exhausted,
+            None if self.best.is_some() => Depth::Improved,
+            None => Depth::Limit,
+        }
+    }
+
+    /// Whether column `k` of stage `q` may be part of a selection below the cutoff that places
+    /// `rest` layers behind it.
+    fn may_be_below(&self, q: usize, k: usize, rest: u64, partial: &[u64]) -> bool {
+        let Some(at) = self.reach.index(q + 1, rest) else { return false };
+        let values = &self.master.stages[q][k].values;
+        if values.is_empty() && self.best.is_some() {
+            return false; // Without rows all selections are equal.
+        }
+        let below = |((sum, value), suffix): ((&u64, &u64), &Vec<u64>)| {
+            suffix[at] < UNREACHABLE && sum + value + suffix[at] < self.cutoff
+        };
+        partial.iter().zip(values).zip(self.suffixes).all(below)
+    }
+
+    /// Places stages q.. with `left` layers in all ways that improve; nothing where that ends
+    /// early.
+    fn descend(&mut self, q: usize, left: u64, partial: &mut [u64]) -> Option<()> {
         if q == self.master.stages.len() {
-            return Some(left == 0);
+            if left == 0 {
+                self.cutoff = partial.iter().copied().max().unwrap_or(0);
+                self.best = Some(self.chosen.clone());
+                self.nodes = 0;
+            }
+            return Some(());
         }
         self.nodes += 1;
-        if self.nodes > self.limit {
+        if self.nodes > if self.best.is_some() { TRIM_AFTER } else { self.limit } {
             return None;
         }
         let stages_left = (self.master.stages.len() - q) as u64;
         let entries = &self.master.stages[q];
-        let even = |k: &usize| (entries[*k].layers * stages_left).abs_diff(left);
-        let mut order = self.alive[q].clone();
-        order.sort_by_key(|k| (even(k), *k));
-        for k in order {
-            let entry = &entries[k];
-            let Some(rest) = left.checked_sub(entry.layers) else { continue };
-            let fits =
-                partial.iter().zip(&entry.values).zip(self.suffixes).all(
-                    |((sum, value), suffix)| sum + value + suffix.at(q + 1, rest) < self.cutoff,
-                );
-            if !fits {
+        let mut order: Vec<(u64, usize, u64)> = Vec::new();
+        for k in &self.alive[q] {
+            let layers = entries[*k].layers;
+            let Some(rest) = left.checked_sub(layers) else { continue };
+            if self.may_be_below(q, *k, rest, partial) {
+                order.push(((layers * stages_left).abs_diff(left), *k, rest));
+            }
+        }
+        order.sort_unstable();
+        for (_, k, rest) in order {
+            // The cutoff may be lower by now.
+            if self.best.is_some() && !self.may_be_below(q, k, rest, partial) {
                 continue;
             }
-            for (sum, value) in partial.iter_mut().zip(&entry.values) {
+            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
                 *sum += value;
             }
             self.chosen.push(k);
-            if self.descend(q + 1, rest, partial)? {
-                return Some(true);
-            }
+            self.descend(q + 1, rest, partial)?;
             self.chosen.pop();
-            for (sum, value) in partial.iter_mut().zip(&entry.values) {
+            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
                 *sum -= value;
             }
         }
-        Some(false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn brute_force(master: &Master) -> Option<u64> {
-        let mut best = None;
-        let mut chosen = vec![0; master.stages.len()];
-        loop {
-            let layers: u64 =
-                chosen.iter().zip(&master.stages).map(|(k, s): (&usize, _)| s[*k].layers).sum();
-            if layers == master.layers {
-                let value = master.value(&chosen);
-                best = Some(best.map_or(value, |b: u64| b.min(value)));
-            }
-            let mut q = 0;
-            loop {
-                if q == chosen.len() {
-                    return best;
-                }
-                chosen[q] += 1;
-                if chosen[q] < master.stages[q].len() {
-                    break;
-                }
-                chosen[q] = 0;
-                q += 1;
-            }
-        }
-    }
-
-    fn instance() -> impl Strategy<Value = Master> {
-        (1usize..5, 1usize..4).prop_flat_map(|(stages, rows)| {
-            let entry = (1u64..4, prop::collection::vec(0u64..40, rows))
-                .prop_map(|(layers, values)| Entry { layers, values });
-            let stage = prop::collection::vec(entry, 1..5);
-            (prop::collection::vec(stage, stages), prop::collection::vec(0u64..20, rows), 1u64..14)
-                .prop_map(|(stages, constants, layers)| Master { stages, constants, layers })
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn equals_brute_force(master in instance(), slack in 0u64..30) {
-            let truth = brute_force(&master);
-            match master.solve(u64::MAX / 8, u64::MAX) {
-                Answer::Best(chosen, value) => {
-                    prop_assert_eq!(Some(value), truth);
-                    prop_assert_eq!(master.value(&chosen), value);
-                }
-                answer => prop_assert!(truth.is_none() && answer == Answer::NothingBelow),
-            }
-            if let Some(truth) = truth {
-                prop_assert_eq!(master.solve(truth, u64::MAX), Answer::NothingBelow);
-                let below = master.solve(truth + 1 + slack, u64::MAX);
-                prop_assert!(matches!(below, Answer::Best(_, value) if value == truth));
-            }
-        }
-    }
-
-    #[test]
-    fn a_limit_is_reported() {
-        let entry = |layers| Entry { layers, values: vec![layers] };
-        let master =
-            Master { stages: vec![vec![entry(1), entry(2)]; 6], constants: vec![0], layers: 9 };
-        assert_eq!(master.solve(100, 2), Answer::Undecided(None));
+        Some(())
     }
 }

@@ -27,4 +27,6 @@ pub mod staged;
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
 
 #[cfg(test)]
+mod master_tests;
+#[cfg(test)]
 mod search_tests;

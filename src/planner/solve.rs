@@ -176,8 +176,8 @@ impl Solver<'_> {
         let columns = instance.columns(layers, instance.range(layers), above)?;
         let mut rows = shape.rows.clone();
         let mut run = Run::default();
+        let mut master = instance.master(&columns, &rows, layers);
         loop {
-            let master = instance.master(&columns, &rows, layers);
             let Answer::Best(chosen, value) = master.solve(above.picos(), MASTER_NODES) else {
                 return Some(master);
             };
@@ -188,6 +188,7 @@ impl Solver<'_> {
             if value >= solution.time.picos() || rows.contains(&row) {
                 return Some(master);
             }
+            instance.add_row(&mut master, &columns, &row);
             rows.push(row);
         }
     }
@@ -252,12 +253,11 @@ impl Instance<'_> {
         solved.fits = true;
         let mut rows = self.shape.rows.clone();
         let mut run = Run::default();
+        let mut master = self.master(&columns, &rows, num_layers);
+        let mut alive = master.all();
         loop {
             solved.masters += 1;
-            let chosen = match self
-                .master(&columns, &rows, num_layers)
-                .solve(cutoff.picos(), MASTER_NODES)
-            {
+            let chosen = match master.solve_among(&mut alive, cutoff.picos(), MASTER_NODES) {
                 Answer::Best(chosen, _) => chosen,
                 Answer::NothingBelow => return,
                 Answer::Undecided(found) => {
@@ -283,6 +283,7 @@ impl Instance<'_> {
             if rows.contains(&row) {
                 return;
             }
+            self.add_row(&mut master, &columns, &row);
             rows.push(row);
         }
     }
@@ -335,17 +336,15 @@ impl Instance<'_> {
     }
 
     fn master(&self, columns: &[Vec<Column>], rows: &[PathRow], layers: u64) -> Master {
-        let entry = |q: usize, column: &Column| Entry {
-            layers: column.layers,
-            values: rows.iter().map(|row| row.stage_value(q, &column.times).picos()).collect(),
-        };
-        let stage = |(q, stage): (usize, &Vec<Column>)| {
-            stage.iter().map(|column| entry(q, column)).collect()
-        };
-        Master {
-            stages: columns.iter().enumerate().map(stage).collect(),
-            constants: rows.iter().map(|row| row.link_value(self.links).picos()).collect(),
-            layers,
-        }
+        let entry = |column: &Column| Entry { layers: column.layers, values: Vec::new() };
+        let stages = columns.iter().map(|stage| stage.iter().map(entry).collect()).collect();
+        let mut master = Master { stages, constants: Vec::new(), layers };
+        rows.iter().for_each(|row| self.add_row(&mut master, columns, row));
+        master
+    }
+
+    fn add_row(&self, master: &mut Master, columns: &[Vec<Column>], row: &PathRow) {
+        let value = |q: usize, k: usize| row.stage_value(q, &columns[q][k].times).picos();
+        master.add_row(row.link_value(self.links).picos(), value);
     }
 }

@@ -1,0 +1,87 @@
+//! The master problem against all selections listed.
+
+use super::master::{Answer, Entry, Master};
+use proptest::prelude::*;
+
+fn brute_force(master: &Master) -> Option<u64> {
+    let mut best = None;
+    let mut chosen = vec![0; master.stages.len()];
+    loop {
+        let layers: u64 =
+            chosen.iter().zip(&master.stages).map(|(k, s): (&usize, _)| s[*k].layers).sum();
+        if layers == master.layers {
+            let value = master.value(&chosen);
+            best = Some(best.map_or(value, |b: u64| b.min(value)));
+        }
+        let mut q = 0;
+        loop {
+            if q == chosen.len() {
+                return best;
+            }
+            chosen[q] += 1;
+            if chosen[q] < master.stages[q].len() {
+                break;
+            }
+            chosen[q] = 0;
+            q += 1;
+        }
+    }
+}
+
+fn instance() -> impl Strategy<Value = Master> {
+    (1usize..5, 1usize..4).prop_flat_map(|(stages, rows)| {
+        let entry = (1u64..4, prop::collection::vec(0u64..40, rows))
+            .prop_map(|(layers, values)| Entry { layers, values });
+        let stage = prop::collection::vec(entry, 1..5);
+        (prop::collection::vec(stage, stages), prop::collection::vec(0u64..20, rows), 1u64..14)
+            .prop_map(|(stages, constants, layers)| Master { stages, constants, layers })
+    })
+}
+
+proptest! {
+    #[test]
+    fn equals_brute_force(master in instance(), slack in 0u64..30) {
+        let truth = brute_force(&master);
+        match master.solve(u64::MAX / 8, u64::MAX) {
+            Answer::Best(chosen, value) => {
+                prop_assert_eq!(Some(value), truth);
+                prop_assert_eq!(master.value(&chosen), value);
+            }
+            answer => prop_assert!(truth.is_none() && answer == Answer::NothingBelow),
+        }
+        if let Some(truth) = truth {
+            prop_assert_eq!(master.solve(truth, u64::MAX), Answer::NothingBelow);
+            let below = master.solve(truth + 1 + slack, u64::MAX);
+            prop_assert!(matches!(below, Answer::Best(_, value) if value == truth));
+        }
+    }
+
+    /// Rows that come one by one, with the columns that earlier ones have left and a cutoff that
+    /// falls, give the selection that all of them at once give.
+    #[test]
+    fn rows_may_come_one_by_one(master in instance(), fall in prop::collection::vec(0u64..12, 4)) {
+        let stages = master.stages.iter().map(|stage| {
+            let entry = |e: &Entry| Entry { layers: e.layers, values: Vec::new() };
+            stage.iter().map(entry).collect()
+        });
+        let mut growing =
+            Master { stages: stages.collect(), constants: Vec::new(), layers: master.layers };
+        let mut alive = growing.all();
+        let mut cutoff = 150;
+        for (r, constant) in master.constants.iter().enumerate() {
+            growing.add_row(*constant, |q, k| master.stages[q][k].values[r]);
+            let answer = growing.solve_among(&mut alive, cutoff, u64::MAX);
+            prop_assert_eq!(answer, growing.solve(cutoff, u64::MAX));
+            cutoff -= fall[r];
+        }
+        prop_assert_eq!(growing, master);
+    }
+}
+
+#[test]
+fn a_limit_is_reported() {
+    let entry = |layers| Entry { layers, values: vec![layers] };
+    let master =
+        Master { stages: vec![vec![entry(1), entry(2)]; 6], constants: vec![0], layers: 9 };
+    assert_eq!(master.solve(100, 2), Answer::Undecided(None));
+}
