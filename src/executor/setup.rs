@@ -8,7 +8,7 @@ use super::rank::{Groups, Rank, RankSetup, Seat};
 use crate::lower::Program;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
-use crate::spec::{ModelSpec, Position, Precision};
+use crate::spec::{ModelSpec, Precision};
 use tch::{Device, Kind};
 
 /// How a rank runs, beside its program.
@@ -53,14 +53,6 @@ fn kinds(precision: Precision, double: bool) -> Result<(Kind, Kind)> {
     }
 }
 
-/// What the executor lacks for a model.
-fn check(model: &ModelSpec) -> Result<()> {
-    if model.position_kind() == Position::Alibi {
-        return Err(ExecutorError::Unsupported("attention with ALiBi biases".to_owned()));
-    }
-    Ok(())
-}
-
 /// Sizes of a model's data.
 pub fn data_shape(model: &ModelSpec) -> DataShape {
     let rows = model.sequence_length as i64;
@@ -103,7 +95,6 @@ pub fn of_program(
     groups: Groups,
     options: &RunOptions,
 ) -> Result<Rank> {
-    check(&job.model)?;
     if program.context > 1 {
         return Err(ExecutorError::Unsupported("sequences split over ranks".to_owned()));
     }

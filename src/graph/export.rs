@@ -155,12 +155,13 @@ fn attributes(kind: &OpKind) -> Value {
         OpKind::Rotary { heads, kv_heads, head_dim } => {
             json!({ "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim })
         }
-        OpKind::Attention { heads, kv_heads, head_dim, causal, dropout } => json!({
+        OpKind::Attention { heads, kv_heads, head_dim, causal, dropout, alibi } => json!({
             "heads": heads,
             "kv_heads": kv_heads,
             "head_dim": head_dim,
             "causal": causal,
             "dropout": dropout,
+            "alibi": alibi,
         }),
         OpKind::Activation(activation) => json!({ "activation": activation }),
         OpKind::DropoutAdd { dropout } => json!({ "dropout": dropout }),

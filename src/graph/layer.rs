@@ -70,6 +70,7 @@ fn attention(builder: &mut Builder<'_>, input: NodeIndex) -> NodeIndex {
         head_dim,
         causal: model.is_causal(),
         dropout: model.dropout().0 > 0.0,
+        alibi: model.position_kind() == Position::Alibi,
     };
     let width = heads * head_dim;
     let core = builder.add("attention.core", core, rows, width, &[node]);

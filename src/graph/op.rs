@@ -124,6 +124,9 @@ pub enum OpKind {
         causal: bool,
         /// Whether attention weights are dropped out.
         dropout: bool,
+        /// Whether scores are lowered by distance, each head at its own slope (Press, Smith and
+        /// Lewis 2022). Fused kernels do that as they go; its time is not counted.
+        alibi: bool,
     },
     /// An activation; a gated one has twice its width as input.
     Activation(Activation),

@@ -135,8 +135,9 @@ impl Reference<'_> {
             OpKind::Rotary { heads, kv_heads, head_dim } => {
                 rotary(&inputs[0], [*heads as i64, *kv_heads as i64, *head_dim as i64])
             }
-            OpKind::Attention { heads, kv_heads, head_dim, causal, .. } => {
-                attention(&inputs[0], [*heads as i64, *kv_heads as i64, *head_dim as i64], *causal)
+            OpKind::Attention { heads, kv_heads, head_dim, causal, alibi, .. } => {
+                let shape = [*heads as i64, *kv_heads as i64, *head_dim as i64];
+                attention(&inputs[0], shape, *causal, *alibi)
             }
             OpKind::Activation(activation) => self.activation(&inputs[0], *activation),
             OpKind::DropoutAdd { .. } => &inputs[0] + &inputs[1],
@@ -219,14 +220,32 @@ fn heads(input: &Tensor, [heads, kv, width]: [i64; 3]) -> [Tensor; 3] {
     [query, repeated(group), repeated(group + 1)].map(|part| part.permute([1, 2, 0, 3]))
 }
 
-fn attention(input: &Tensor, shape: [i64; 3], causal: bool) -> Tensor {
+fn attention(input: &Tensor, shape: [i64; 3], causal: bool, alibi: bool) -> Tensor {
     let [query, key, value] = heads(input, shape);
     let rows = query.size()[2];
     let scores = query.matmul(&key.transpose(2, 3)) / (shape[2] as f64).sqrt();
     let hidden = if causal { f64::NEG_INFINITY } else { 0.0 };
-    let scores = scores + Tensor::full([rows, rows], hidden, DOUBLE).triu(1);
+    let mut scores = scores + Tensor::full([rows, rows], hidden, DOUBLE).triu(1);
+    if alibi {
+        let place = Tensor::arange(rows, DOUBLE);
+        let distance = (place.unsqueeze(1) - place.unsqueeze(0)).abs();
+        let slopes = Tensor::from_slice(&published_slopes(shape[0])).view([-1, 1, 1]);
+        scores -= slopes * distance;
+    }
     let output = scores.softmax(-1, Kind::Double).matmul(&value);
     output.permute([2, 0, 1, 3]).reshape([rows, input.size()[1], -1])
+}
+
+/// Slopes of ALiBi as the paper names them for 8 heads, and by its rule for 4, 6 and 12.
+fn published_slopes(heads: i64) -> Vec<f64> {
+    let exponents: &[f64] = match heads {
+        4 => &[2.0, 4.0, 6.0, 8.0],
+        6 => &[2.0, 4.0, 6.0, 8.0, 1.0, 3.0],
+        8 => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+        12 => &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.5, 1.5, 2.5, 3.5],
+        _ => unreachable!("{heads} heads"),
+    };
+    exponents.iter().map(|exponent| 2f64.powf(-exponent)).collect()
 }
 
 /// Complex multiplication of pairs (x[i], x[i + width / 2]).
@@ -313,6 +332,18 @@ fn branches_beside_each_other_have_their_gradients() {
             model.parallel_branches = Some(branches);
             model.position = Some(Position::Rope);
             compare(model, fused, 2, recompute, &format!("{branches:?} {recompute:?}"));
+        }
+    }
+}
+
+#[test]
+fn scores_lowered_by_distance_have_their_gradients() {
+    for (name, heads) in [("gpt2-124m", 4), ("gpt2-124m", 12), ("bert-base", 6), ("bert-base", 8)] {
+        for (fused, recompute) in [(true, [2, 0, 0]), (false, [0, 2, 0]), (true, [0, 0, 2])] {
+            let mut model = small(name);
+            model.position = Some(Position::Alibi);
+            (model.num_heads, model.hidden_size) = (heads, 8 * heads);
+            compare(model, fused, 2, recompute, &format!("{name} {heads} {fused} {recompute:?}"));
         }
     }
 }

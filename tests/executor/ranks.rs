@@ -45,6 +45,16 @@ fn branches_beside_each_other_on_every_topology() {
 }
 
 #[test]
+fn each_rank_has_the_slopes_of_its_heads() {
+    for shape in SHAPES {
+        let mut model = model("gpt2-124m", 4);
+        model.position = Some(Position::Alibi);
+        let fused = shape.6 != 1;
+        assert_equal(&task(model, plan(shape, 4), fused), &format!("{shape:?}"));
+    }
+}
+
+#[test]
 fn vocabularies_that_do_not_divide_are_made_up() {
     let mut model = model("gpt2-124m", 2);
     model.vocab_size = 257;

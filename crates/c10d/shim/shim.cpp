@@ -55,6 +55,11 @@ at::Tensor& tensor(void* pointer) {
   return *static_cast<at::Tensor*>(pointer);
 }
 
+// A tensor, or null where there is none.
+std::optional<at::Tensor> optional_tensor(void* pointer) {
+  return pointer == nullptr ? std::nullopt : std::optional<at::Tensor>(tensor(pointer));
+}
+
 void finish(const WorkPtr& work) {
   if (work && !work->wait()) {
     throw std::runtime_error("the collective did not complete");
@@ -293,10 +298,7 @@ int lmplan_layer_norm_backward(void* gradient, void* input, void* mean, void* rs
                                void* bias, void** results) {
   return guard([&] {
     const at::Tensor& x = tensor(input);
-    std::optional<at::Tensor> shift;
-    if (bias != nullptr) {
-      shift = tensor(bias);
-    }
+    const std::optional<at::Tensor> shift = optional_tensor(bias);
     auto [dx, dw, db] = at::native_layer_norm_backward(
         tensor(gradient), x, {x.size(-1)}, tensor(mean), tensor(rstd), tensor(weight), shift,
         {true, true, bias != nullptr});
@@ -306,19 +308,21 @@ int lmplan_layer_norm_backward(void* gradient, void* input, void* mean, void* rs
   });
 }
 
-// Fused attention, by the kernel that the device has for the type of the elements. Gives the
-// output, the logarithm of the denominators, and the state of the random numbers.
-int lmplan_attention(void* query, void* key, void* value, double dropout, int causal,
+// Fused attention, by the kernel that the device has for the type of the elements and for a bias
+// of the scores, which may be null. Gives the output, the logarithm of the denominators, and the
+// state of the random numbers.
+int lmplan_attention(void* query, void* key, void* value, void* bias_, double dropout, int causal,
                      void** results) {
   return guard([&] {
     const at::Tensor &q = tensor(query), &k = tensor(key), &v = tensor(value);
+    const std::optional<at::Tensor> bias = optional_tensor(bias_);
     at::Tensor out, lse, seed, offset;
     if (!q.is_cuda()) {
       std::tie(out, lse) =
-          at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, causal != 0);
-    } else if (q.scalar_type() == at::kFloat) {
+          at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, causal != 0, bias);
+    } else if (q.scalar_type() == at::kFloat || bias.has_value()) {
       std::tie(out, lse, seed, offset) = at::_scaled_dot_product_efficient_attention(
-          q, k, v, std::nullopt, true, dropout, causal != 0);
+          q, k, v, bias, true, dropout, causal != 0);
     } else {
       auto all = at::_scaled_dot_product_flash_attention(q, k, v, dropout, causal != 0, false);
       out = std::get<0>(all);
@@ -333,22 +337,23 @@ int lmplan_attention(void* query, void* key, void* value, double dropout, int ca
   });
 }
 
-int lmplan_attention_backward(void* gradient, void* query, void* key, void* value, void* output,
-                              void* denominators, void* seed_, void* offset_, double dropout,
-                              int causal, void** results) {
+int lmplan_attention_backward(void* gradient, void* query, void* key, void* value, void* bias_,
+                              void* output, void* denominators, void* seed_, void* offset_,
+                              double dropout, int causal, void** results) {
   return guard([&] {
     const at::Tensor &q = tensor(query), &k = tensor(key), &v = tensor(value);
     const at::Tensor &g = tensor(gradient), &out = tensor(output), &lse = tensor(denominators);
     at::Tensor seed = seed_ == nullptr ? at::Tensor() : tensor(seed_);
     at::Tensor offset = offset_ == nullptr ? at::Tensor() : tensor(offset_);
+    const std::optional<at::Tensor> bias = optional_tensor(bias_);
     at::Tensor dq, dk, dv, unused;
     if (!q.is_cuda()) {
       std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-          g, q, k, v, out, lse, dropout, causal != 0);
-    } else if (q.scalar_type() == at::kFloat) {
+          g, q, k, v, out, lse, dropout, causal != 0, bias);
+    } else if (q.scalar_type() == at::kFloat || bias.has_value()) {
       std::tie(dq, dk, dv, unused) = at::_scaled_dot_product_efficient_attention_backward(
-          g, q, k, v, at::Tensor(), out, lse, seed, offset, dropout, {true, true, true, false},
-          causal != 0);
+          g, q, k, v, bias.value_or(at::Tensor()), out, lse, seed, offset, dropout,
+          {true, true, true, false}, causal != 0);
     } else {
       std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_backward(
           g, q, k, v, out, lse, at::Tensor(), at::Tensor(), q.size(2), k.size(2), dropout,

@@ -64,11 +64,13 @@ pub fn layer_norm_backward(
 }
 
 /// Fused attention of query, key and value \[sequences, heads, rows, width\], as many heads each.
+/// `bias`, added to the scores, is of the shape \[sequences, heads, rows, rows\]; it may be expanded.
 ///
 /// # Errors
 /// Shapes or types that the device has no kernel for.
 pub fn attention(
     [query, key, value]: [&Tensor; 3],
+    bias: Option<&Tensor>,
     dropout: f64,
     causal: bool,
 ) -> Result<Attended, Error> {
@@ -79,6 +81,7 @@ pub fn attention(
             raw(query),
             raw(key),
             raw(value),
+            raw_or_null(bias),
             dropout,
             i32::from(causal),
             results.as_mut_ptr(),
@@ -100,6 +103,7 @@ pub fn attention(
 pub fn attention_backward(
     gradient: &Tensor,
     [query, key, value]: [&Tensor; 3],
+    bias: Option<&Tensor>,
     attended: &Attended,
     dropout: f64,
     causal: bool,
@@ -113,6 +117,7 @@ pub fn attention_backward(
             raw(query),
             raw(key),
             raw(value),
+            raw_or_null(bias),
             raw(&attended.output),
             raw(&attended.denominators),
             seed,

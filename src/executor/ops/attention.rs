@@ -7,7 +7,7 @@ use super::{At, Kept, needed, slot};
 use crate::executor::error::Result;
 use crate::graph::{OpKind, PassKind};
 use lmplan_c10d::Attended;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Sizes on this rank.
 struct Shape {
@@ -19,11 +19,22 @@ struct Shape {
     causal: bool,
     /// Probability that an attention weight is dropped.
     dropout: f64,
+    /// Slopes of ALiBi of this rank's heads, where scores have such biases.
+    slopes: Vec<f64>,
+}
+
+/// Slopes of ALiBi by head: powers of 2^(-8/n) for n heads; where n is no power of two, those of the
+/// power of two below and then every other one of the power above (Press, Smith and Lewis 2022).
+fn slopes(heads: i64) -> Vec<f64> {
+    let of_power = |heads: i64| (1..=heads).map(move |i| 2f64.powf(-8.0 * i as f64 / heads as f64));
+    let below = 1 << heads.ilog2();
+    of_power(below).chain(of_power(2 * below).step_by(2)).take(heads as usize).collect()
 }
 
 impl Shape {
     fn of(at: &At<'_, '_>, input: &Tensor) -> Result<Shape> {
-        let OpKind::Attention { heads, kv_heads, head_dim, causal, dropout } = at.operator.op.kind
+        let OpKind::Attention { heads, kv_heads, head_dim, causal, dropout, alibi } =
+            at.operator.op.kind
         else {
             return at.unsupported("attention of another kind");
         };
@@ -31,8 +42,14 @@ impl Shape {
         let size = input.size();
         let ways = (heads + 2 * kv_heads) * width / size[2];
         let dropout = if dropout { at.env().dropout.0 } else { 0.0 };
+        let mut slopes = if alibi { slopes(heads) } else { Vec::new() };
         let (heads, kv_heads) = (heads / ways, kv_heads / ways);
-        Ok(Shape { rows: size[0], sequences: size[1], heads, kv_heads, width, causal, dropout })
+        if ways > 1 {
+            slopes = slopes.into_iter().skip((at.env().tensor.rank() * heads) as usize).collect();
+            slopes.truncate(heads as usize);
+        }
+        let (rows, sequences) = (size[0], size[1]);
+        Ok(Shape { rows, sequences, heads, kv_heads, width, causal, dropout, slopes })
     }
 
     fn group(&self) -> i64 {
@@ -97,6 +114,22 @@ impl Shape {
         merged.reshape(shape).permute([1, 2, 0, 3])
     }
 
+    /// What is added to the scores before the softmax, as a view of the shape \[sequences, heads, rows,
+    /// rows\]. Where no position sees those after it, the distance to a key may be counted from the
+    /// first one: softmax does not change by what all keys of a query have in common.
+    fn bias(&self, kind: Kind, device: Device) -> Option<Tensor> {
+        if self.slopes.is_empty() {
+            return None;
+        }
+        let kind = if kind == Kind::Double { kind } else { Kind::Float };
+        let slopes = Tensor::from_slice(&self.slopes).to_device(device).to_kind(kind);
+        let keys = Tensor::arange(self.rows, (kind, device));
+        let nearness =
+            if self.causal { keys } else { -(keys.unsqueeze(1) - keys.unsqueeze(0)).abs() };
+        let bias = slopes.view([1, self.heads, 1, 1]) * nearness;
+        Some(bias.expand([self.sequences, self.heads, self.rows, self.rows], false))
+    }
+
     fn query(&self) -> [i64; 4] {
         [self.sequences, self.heads, self.rows, self.width]
     }
@@ -134,7 +167,9 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<(Tensor,
     at.cursor.run(fused, || {
         let [query, key, value] = shape.split(input);
         let (key, value) = (shape.expand(&key), shape.expand(&value));
-        let attended = lmplan_c10d::attention([&query, &key, &value], dropout, shape.causal)?;
+        let bias = shape.bias(query.kind(), query.device());
+        let parts = [&query, &key, &value];
+        let attended = lmplan_c10d::attention(parts, bias.as_ref(), dropout, shape.causal)?;
         let mut extra = vec![attended.denominators];
         extra.extend(attended.random.into_iter().flatten());
         Ok((shape.merge(&attended.output), extra))
@@ -163,6 +198,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
         let [dq, dk, dv] = lmplan_c10d::attention_backward(
             &shape.by_head(gradient),
             [&query, &key, &value],
+            shape.bias(query.kind(), query.device()).as_ref(),
             &attended,
             dropout,
             shape.causal,
@@ -181,12 +217,15 @@ fn unfused(at: &mut At<'_, '_>, input: &Tensor, shape: &Shape) -> Result<(Tensor
     let scores =
         at.cursor.run(product, || shape.flat(&query).matmul(&shape.flat(&key).transpose(1, 2)));
     let softmax = at.pass(PassKind::Softmax, || {
+        let kind = scores.kind();
         let mut scores = scores * shape.scale();
+        if let Some(bias) = shape.bias(kind, scores.device()) {
+            scores = shape.flat(&(shape.unflat(&scores) + bias));
+        }
         if shape.causal {
             let above = Tensor::ones([rows, rows], (Kind::Bool, scores.device())).triu(1);
             scores = scores.masked_fill(&above, f64::NEG_INFINITY);
         }
-        let kind = scores.kind();
         let wide = if kind == Kind::Double { kind } else { Kind::Float };
         scores.softmax(-1, wide).to_kind(kind)
     })?;

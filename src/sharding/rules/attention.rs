@@ -26,7 +26,7 @@ struct Local<'a> {
 }
 
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
-    let OpKind::Attention { heads, kv_heads, head_dim, causal, dropout } = site.op.kind else {
+    let OpKind::Attention { heads, kv_heads, head_dim, causal, dropout, .. } = site.op.kind else {
         return Vec::new();
     };
     let (op, length) = (site.index, site.output.rows);

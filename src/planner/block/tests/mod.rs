@@ -87,7 +87,14 @@ impl Builder {
             let kind = OpKind::Rotary { heads: a, kv_heads: k, head_dim: d };
             qkv = self.op("attention.rotary", kind, s, (a + 2 * k) * d, &[qkv]);
         }
-        let kind = OpKind::Attention { heads: a, kv_heads: k, head_dim: d, causal, dropout: bias };
+        let kind = OpKind::Attention {
+            heads: a,
+            kv_heads: k,
+            head_dim: d,
+            causal,
+            dropout: bias,
+            alibi: false,
+        };
         let core = self.op("attention.core", kind, s, a * d, &[qkv]);
         self.linear("attention.output", a * d, h, bias, core)
     }
