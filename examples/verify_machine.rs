@@ -1,6 +1,6 @@
 //! Calibrates this machine's cores and holds the predictions for twenty small plans against runs of
 //! them: `scripts/build-torch.sh && cargo run --release --example verify_machine -- reports/verify-cpu`.
-//! Takes about a quarter of an hour; nothing else should run meanwhile. Writes the device file, the
+//! Takes about six minutes; nothing else should run meanwhile. Writes the device file, the
 //! comparison and the charts of one plan of each model into the folder.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints what it does")]
 
@@ -47,8 +47,9 @@ fn plan(model: &str, batch: &str, plan: &(&str, &str, &str, &str, &str)) -> Stri
         .map(|range| format!("  - {{layers: {range}, devices: \"\", recompute: {{{layers}}}}}\n"))
         .collect();
     format!(
-        "# yaml-language-server: $schema=../../plan.schema.json\nmodel: {model}\ncluster: a100x8\nstack: lmplan\nparallelism: {{{parallelism}}}\nbatch: \
-         {{{batch}}}\nschedule: {schedule}\noptimizer_sharding: {sharding}\nstages:\n{}",
+        "# yaml-language-server: $schema=../../plan.schema.json\nmodel: {model}\ncluster: a100x8\n\
+         stack: lmplan\nparallelism: {{{parallelism}}}\nbatch: {{{batch}}}\nschedule: {schedule}\n\
+         optimizer_sharding: {sharding}\nstages:\n{}",
         stages.concat()
     )
 }

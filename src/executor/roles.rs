@@ -205,7 +205,7 @@ fn with_times(choice: &Choice, kernels: &[Timed]) -> Choice {
 /// The peak that the memory model gives the blocks that are run.
 fn predicted_peak(job: &Job, choice: &Choice, program: &Program) -> Bytes {
     let mut model: MemoryModel = job.memory(&choice.candidate);
-    (model.fixed, model.transfer, model.fragmentation) = (Bytes::ZERO, Bytes::ZERO, 0.0);
+    model.transfer = Bytes::ZERO;
     let mut shape: StageShape = job.shape(&choice.candidate);
     (shape.replicas, shape.sharding) = (1, OptimizerSharding::None);
     let [embedding, layer, mut head] = block_times_of(job, choice);

@@ -152,11 +152,10 @@ fn beside_rows(
     rows.into_iter().filter(|(_, _, seconds)| !seconds.is_empty()).collect()
 }
 
-/// Predicted and measured peaks by stage, both without what tensors do not take: runtime,
+/// Predicted and measured peaks by stage. `job` leaves out what tensors do not take: runtime,
 /// communicators, fragmentation.
 fn by_stage(job: &Job, choice: &Choice, answers: &[Answer]) -> Vec<ComparedBytes> {
-    let mut model = job.memory(&choice.candidate);
-    (model.fixed, model.fragmentation) = (Bytes::ZERO, 0.0);
+    let model = job.memory(&choice.candidate);
     // Where gradients are split, the executor keeps a table for each of its two places.
     let c = &choice.candidate;
     let own_table = c.sharding >= OptimizerSharding::Zero2 && c.data > 1;

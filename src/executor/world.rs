@@ -132,7 +132,7 @@ impl Shared {
         })?;
         // A connection of its own: the other may be waiting.
         let beating = connect(false)?;
-        let key = format!("{}alive/{rank}", prefix(&environment.run));
+        let key = key(&environment.run, &format!("alive/{rank}"));
         let (alive, ended) = channel();
         beating.set(&key, b"0")?;
         std::thread::spawn(move || {
@@ -178,7 +178,7 @@ impl Shared {
     /// What stands in the store.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let Environment { host, port, run, .. } = &self.environment;
-        self.store.get(&format!("{}{key}", prefix(run))).map_err(|_| {
+        self.store.get(&self::key(run, key)).map_err(|_| {
             ExecutorError::Rank(format!("the store of rank 0 at {host}:{port} is gone"))
         })
     }
@@ -192,7 +192,7 @@ impl Shared {
     fn put(&self, key: &str, value: &impl Serialize) -> Result<()> {
         let text =
             serde_json::to_vec(value).map_err(|error| ExecutorError::Program(error.to_string()))?;
-        let key = format!("{}{key}", prefix(&self.environment.run));
+        let key = self::key(&self.environment.run, key);
         let pieces = text.chunks(PIECE);
         let count = pieces.len();
         for (index, piece) in pieces.enumerate() {
@@ -235,7 +235,7 @@ impl Shared {
         let meeting = Meeting {
             host: host.clone(),
             port: *port,
-            prefix: format!("{}groups/{number}/", prefix(run)),
+            prefix: key(run, &format!("groups/{number}/")),
             address: if local { "127.0.0.1".to_owned() } else { String::new() },
             rank: *rank,
             local_rank: *local_rank,
@@ -346,7 +346,7 @@ impl Shared {
     }
 }
 
-/// Before the keys of a run.
-fn prefix(run: &str) -> String {
-    format!("lmplan/{run}/")
+/// A key of a run in the store.
+fn key(run: &str, key: &str) -> String {
+    format!("lmplan/{run}/{key}")
 }

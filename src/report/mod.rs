@@ -32,7 +32,7 @@ pub use text::{TextOptions, text};
 pub use trace::trace;
 #[cfg(feature = "torch")]
 pub use verified::verified;
-pub use write::{WriteError, add, write};
+pub use write::{WriteError, add, write, write_verification};
 
 use thiserror::Error;
 

@@ -1,8 +1,8 @@
 //! A verification as files: the comparison in words and as JSON, both timelines, times by class,
 //! memory.
 
-use super::chart::pairs::{self, Pair, bytes_unit, time_unit};
-use super::chart::{Chart, timelines};
+use super::chart::pairs::{self, Pair, bytes_unit};
+use super::chart::{Chart, time_unit, timelines};
 use super::{RenderError, ReportFile, file};
 use crate::executor::report::{Style, Verified, print};
 use std::fmt::Write;

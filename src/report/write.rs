@@ -6,6 +6,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// Charts that a verification has where its mode measures what they show.
+const VERIFICATION_CHARTS: [&str; 4] = [
+    "verify-timeline.svg",
+    "verify-classes.svg",
+    "verify-memory.svg",
+    "verify-memory-over-time.svg",
+];
+
 /// Why a report was not written. Nothing of it is left, and an earlier report is as it was.
 #[derive(Debug, Error)]
 #[error("`{}` can not be {action}: {source}", path.display())]
@@ -27,7 +35,7 @@ pub struct WriteError {
 /// # Errors
 /// The first file or folder that could not be written, with the reason.
 pub fn write(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
-    put(dir, files, &OPTIONAL_FILES)
+    put(dir, files, ("report.html", &OPTIONAL_FILES))
 }
 
 /// Writes `files` into the folder `dir` as [`write`] does, and removes nothing.
@@ -35,10 +43,22 @@ pub fn write(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
 /// # Errors
 /// The first file or folder that could not be written, with the reason.
 pub fn add(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
-    put(dir, files, &[])
+    put(dir, files, ("", &[]))
 }
 
-fn put(dir: &Path, files: &[ReportFile], optional: &[&str]) -> Result<(), WriteError> {
+/// Writes the files of a verification into the folder `dir` as [`write`] does; of an earlier
+/// verification it removes what this one does not have.
+///
+/// # Errors
+/// The first file or folder that could not be written, with the reason.
+pub fn write_verification(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
+    put(dir, files, ("verify.json", &VERIFICATION_CHARTS))
+}
+
+/// A file that tells that something was written into a folder before, and what of that goes.
+type Earlier<'a> = (&'a str, &'a [&'a str]);
+
+fn put(dir: &Path, files: &[ReportFile], earlier: Earlier<'_>) -> Result<(), WriteError> {
     for file in files {
         let plain = Path::new(&file.name).file_name().is_some_and(|name| name == &*file.name);
         if !plain {
@@ -47,7 +67,7 @@ fn put(dir: &Path, files: &[ReportFile], optional: &[&str]) -> Result<(), WriteE
         }
     }
     let mut undo = Undo::default();
-    match write_all(dir, files, optional, &mut undo) {
+    match write_all(dir, files, earlier, &mut undo) {
         Ok(()) => {
             undo.forget();
             Ok(())
@@ -62,7 +82,7 @@ fn put(dir: &Path, files: &[ReportFile], optional: &[&str]) -> Result<(), WriteE
 fn write_all(
     dir: &Path,
     files: &[ReportFile],
-    optional: &[&str],
+    (sign, optional): Earlier<'_>,
     undo: &mut Undo,
 ) -> Result<(), WriteError> {
     create_folders(dir, undo)?;
@@ -76,7 +96,7 @@ fn write_all(
             .map_err(failed(&temporary, "written"))?;
         staged.push((temporary, dir.join(&file.name)));
     }
-    let earlier = dir.join("report.html").is_file();
+    let earlier = !sign.is_empty() && dir.join(sign).is_file();
     let stale = optional.iter().filter(|name| files.iter().all(|file| file.name != **name));
     for name in stale.filter(|_| earlier) {
         set_aside(dir, name, undo)?;

@@ -49,11 +49,16 @@ fn check(name: &str, text: &str) -> Result<(), Failure> {
     Ok(spec::parse::<DeviceSpec>(&source).map(drop)?)
 }
 
+/// Name of this machine's processor, where the system tells it.
+pub(super) fn processor() -> Option<String> {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(model.trim_start_matches([' ', '\t', ':']).trim().to_owned())
+}
+
 /// The command, the day, the processor and the library.
 fn provenance(quick: bool, cuda: bool) -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("processor", |rest| rest.trim_start_matches([' ', '\t', ':']).trim());
+    let model = processor().unwrap_or_else(|| "processor".to_owned());
     let day = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output();
     let day = day.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let what = if cuda { "a GPU beside" } else { "one core of" };

@@ -79,6 +79,13 @@ fn lead(
     world: &World,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    if args.trace.is_some() && args.mode == VerifyMode::Numerics {
+        return Err(Failure::Usage(
+            "`--mode numerics` times nothing that `--trace` could write; leave out `--mode`, or \
+             take `whole` or `roles`"
+                .to_owned(),
+        ));
+    }
     let folder = Path::new(".");
     let given = given(args.plan.as_deref(), folder)?;
     let cuda = uses_cuda(args.device)?;
@@ -123,14 +130,10 @@ fn write_files(args: &VerifyArgs, verified: &Verified) -> Result<(), Failure> {
         |error: &dyn std::error::Error| Failure::Output(std::io::Error::other(error.to_string()));
     if let Some(folder) = &args.output {
         let files = report::verified(verified).map_err(|error| failed(&error))?;
-        report::add(folder, &files).map_err(|error| failed(&error))?;
+        report::write_verification(folder, &files).map_err(|error| failed(&error))?;
     }
     match (&args.trace, &verified.timelines) {
         (Some(path), Some([_, measured])) => write_whole(path, report::trace(measured).as_bytes()),
-        (Some(_), None) => Err(Failure::Usage(
-            "nothing was timed that `--trace` could write; add `--mode whole` or `--mode roles`"
-                .to_owned(),
-        )),
         _ => Ok(()),
     }
 }

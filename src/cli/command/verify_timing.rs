@@ -1,5 +1,6 @@
 //! The timed modes of `verify`.
 
+use super::calibrate_run::processor;
 use super::verify::{VerifyArgs, VerifyMode};
 use super::verify_run::Given;
 use crate::cli::Failure;
@@ -75,7 +76,7 @@ pub(super) fn run(
     let c = &choice.candidate;
     let blocks = 2.0 / (job.model.num_layers as f64 + 2.0);
     let once = seconds / c.micro_batches as f64 * c.pipeline as f64 * blocks;
-    if args.mode == VerifyMode::Auto && once * (repeats + 1) as f64 > PATIENCE_S {
+    if !asked(args) && once * (repeats + 1) as f64 > PATIENCE_S {
         verified.notes.push(format!(
             "roles left out: one pass would take about {once:.0} s on {name}; `--mode roles` runs \
              it all the same"
@@ -106,6 +107,11 @@ fn timed_roles(
     Ok(roles::run(job, choice, name, cuda, repeats)?)
 }
 
+/// Whether times were asked for.
+const fn asked(args: &VerifyArgs) -> bool {
+    args.trace.is_some() || !matches!(args.mode, VerifyMode::Auto)
+}
+
 /// The device that times are predicted for. None where nothing is known of this one and nobody
 /// asked for times.
 fn device(
@@ -124,8 +130,20 @@ fn device(
         return Ok(group.map(|group| (group.device.name.clone(), group.device.clone())));
     }
     match spec::load_device(CORE, folder) {
-        Ok((device, _)) => Ok(Some((CORE.to_owned(), device))),
-        Err(error) if args.mode == VerifyMode::Auto => {
+        Ok((device, _)) => {
+            let (here, measured) = (processor(), &device.kernels.provenance);
+            if let Some(here) = here.filter(|here| !measured.contains(&format!("of {here}, "))) {
+                // Errors of the fit follow.
+                let measured = measured.split(';').next().unwrap_or_default();
+                verified.notes.push(format!(
+                    "predicted for another processor than this machine's {here}: {CORE} was \
+                     {measured}; `lmplan calibrate --device cpu -o hardware/devices/{CORE}.yaml` \
+                     measures this one"
+                ));
+            }
+            Ok(Some((CORE.to_owned(), device)))
+        }
+        Err(error) if !asked(args) => {
             verified.notes.push(format!(
                 "nothing timed: there is no device file `{CORE}`; `lmplan calibrate --device cpu -o \
                  hardware/devices/{CORE}.yaml` makes one"

@@ -113,7 +113,7 @@ pub(super) fn tick_labels(ticks: &[f64]) -> Vec<String> {
 }
 
 /// Name of the unit and its size in seconds in which `longest` is a handy number.
-pub(super) fn time_unit(longest: f64) -> (&'static str, f64) {
+pub(in crate::report) fn time_unit(longest: f64) -> (&'static str, f64) {
     match longest {
         v if v >= 1.0 => ("s", 1.0),
         v if v >= 1e-3 => ("ms", 1e-3),

@@ -23,6 +23,8 @@ mod series;
 pub(super) mod timelines;
 pub(super) mod tornado;
 
+#[cfg(feature = "torch")]
+pub(super) use axis::time_unit;
 pub(super) use canvas::Drawing;
 pub(super) use palette::style_sheet;
 

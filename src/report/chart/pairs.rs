@@ -28,11 +28,6 @@ pub(in crate::report) fn bytes_unit(largest: f64) -> (&'static str, f64) {
     if largest >= gib { ("GiB", gib) } else { ("MiB", f64::from(1u32 << 20)) }
 }
 
-/// Name of the unit and its size in seconds in which `longest` is a handy number.
-pub(in crate::report) fn time_unit(longest: f64) -> (&'static str, f64) {
-    axis::time_unit(longest)
-}
-
 /// A pair of bars for each value, in the order given; nothing where there is none. `unit` names the
 /// unit and gives its size.
 pub(in crate::report) fn chart(

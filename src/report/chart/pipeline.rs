@@ -40,7 +40,7 @@ pub(super) fn chart(timeline: &Timeline) -> Option<Chart> {
             format!("What each stage does when: {facts}. Every pass is drawn; blank is idle.");
         let height = TOP + rows_height(timeline.stages, 34.0) + FOOT;
         return Some(Chart::new("pipeline", (WIDTH, height), title, description, |canvas| {
-            legend(canvas, timeline, true);
+            legend(canvas, &[timeline], true);
             passes(canvas, timeline, TOP, (0.0, end));
         }));
     }
@@ -51,7 +51,7 @@ pub(super) fn chart(timeline: &Timeline) -> Option<Chart> {
     );
     let height = TOP + 2.0 * (rows_height(timeline.stages, 22.0) + FOOT) + 36.0;
     Some(Chart::new("pipeline", (WIDTH, height), title, description, |canvas| {
-        legend(canvas, timeline, false);
+        legend(canvas, &[timeline], false);
         overview_and_window(canvas, timeline, end);
     }))
 }
@@ -71,11 +71,15 @@ fn duration(span: &Span) -> f64 {
     span.end.saturating_sub(span.start).seconds().get()
 }
 
-fn legend(canvas: &mut Canvas<'_>, timeline: &Timeline, all: bool) {
-    let has = |kind: SpanKind| timeline.spans.iter().any(|span| span.kind == kind);
+/// A box for each kind of span that one of the timelines has; transfers only where `all` is drawn or
+/// there is room for them.
+pub(super) fn legend(canvas: &mut Canvas<'_>, timelines: &[&Timeline], all: bool) {
+    let has =
+        |kind: SpanKind| timelines.iter().flat_map(|one| &one.spans).any(|span| span.kind == kind);
+    let few = timelines.iter().all(|one| one.stages < 32);
     let mut entries = Vec::with_capacity(7);
     for (kind, name) in rows::KINDS {
-        if has(kind) && (all || kind != SpanKind::Transfer || timeline.stages < 32) {
+        if has(kind) && (all || few || kind != SpanKind::Transfer) {
             entries.push((Mark::Box(rows::ink(kind)), name));
         }
         if !all && kind == SpanKind::Backward {

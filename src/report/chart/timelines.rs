@@ -34,13 +34,13 @@ pub(in crate::report) fn chart(timelines: &[Timeline; 2]) -> Option<Chart> {
     let [predicted, measured] = timelines.each_ref().map(|one| number::seconds(end(one)));
     let description = format!(
         "What each stage does when, in one iteration, on one time axis: predicted {predicted}, \
-         measured {measured}. Blank is idle, or waiting for a message."
+         measured {measured} (the last repetition). Blank is idle, or waiting for a message."
     );
     let panel = pipeline::rows_height(timelines[0].stages, 34.0);
     let height = TOP + 2.0 * (panel + FOOT) + BETWEEN;
     let title = "Predicted and measured timeline".to_owned();
     Some(Chart::new("verify-timeline", (WIDTH, height), title, description, |canvas| {
-        legend(canvas, timelines);
+        pipeline::legend(canvas, &[&timelines[0], &timelines[1]], true);
         for (index, timeline) in timelines.iter().enumerate() {
             let top = TOP + index as f64 * (panel + FOOT + BETWEEN);
             let heading = format!("{}: {}", NAMES[index], number::seconds(end(timeline)));
@@ -49,17 +49,6 @@ pub(in crate::report) fn chart(timelines: &[Timeline; 2]) -> Option<Chart> {
             draw(canvas, timeline, (top, panel), longest);
         }
     }))
-}
-
-fn legend(canvas: &mut Canvas<'_>, timelines: &[Timeline; 2]) {
-    let has =
-        |kind: SpanKind| timelines.iter().flat_map(|one| &one.spans).any(|span| span.kind == kind);
-    let entries: Vec<(Mark, &str)> = rows::KINDS
-        .into_iter()
-        .filter(|(kind, _)| has(*kind))
-        .map(|(kind, name)| (Mark::Box(rows::ink(kind)), name))
-        .collect();
-    axis::legend(canvas, 50.0, &entries);
 }
 
 /// Pass by pass where passes are some pixels wide, otherwise in blocks.
