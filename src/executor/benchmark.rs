@@ -88,16 +88,21 @@ pub fn products(device: Device, kind: Kind, quick: bool) -> Vec<MeasuredKernel> 
     all
 }
 
+/// Kernels of a plan and what they took altogether.
+#[derive(Debug, Clone)]
+pub struct PlanKernels {
+    /// Each with the middle one of its times.
+    pub kernels: Vec<MeasuredKernel>,
+    /// Seconds of all runs of all kernels, and what they were if each took the middle one of its
+    /// times.
+    pub totals: (f64, f64),
+}
+
 /// Every kernel of a plan for one device, as the executor runs it, and its optimizer's passes.
 ///
 /// # Errors
 /// What the executor lacks for the model.
-pub fn kernels_of(
-    job: &Job,
-    choice: &Choice,
-    device: Device,
-    repeats: u64,
-) -> Result<Vec<MeasuredKernel>> {
+pub fn kernels_of(job: &Job, choice: &Choice, device: Device, repeats: u64) -> Result<PlanKernels> {
     let options = RunOptions {
         device,
         double: false,
@@ -117,7 +122,10 @@ pub fn kernels_of(
         rank.iteration()?;
     }
     let mut all = Vec::new();
+    let mut totals = (0.0, 0.0);
     for timed in measure::timed(&rank.recorder) {
+        totals.0 += timed.seconds.iter().sum::<f64>();
+        totals.1 += timed.median() * timed.seconds.len() as f64;
         if let Some(Instruction::Compute { kernel, .. }) = timed.instruction(&rank.program) {
             let time = Seconds::new(timed.median());
             let (device, kernel) = (String::new(), kernel.clone());
@@ -132,7 +140,7 @@ pub fn kernels_of(
     let time = Seconds::new(of(&Beside::GradientNorm) + of(&Beside::Optimizer));
     let kernel = together(&passes);
     all.push(MeasuredKernel { device: String::new(), kernel, beside: Bytes::ZERO, time });
-    Ok(all)
+    Ok(PlanKernels { kernels: all, totals })
 }
 
 /// Several passes of the optimizer as one.

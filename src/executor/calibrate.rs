@@ -49,15 +49,28 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     let precision = if request.cuda { Precision::Bf16Mixed } else { Precision::Fp32 };
     say("matrix products");
     let mut kernels = benchmark::products(device, kind, request.quick);
+    let mut of_layers = Vec::new();
+    let mut totals = (0.0, 0.0);
     for (index, (model, batch)) in models(request.quick, precision).into_iter().enumerate() {
         say(&format!("layers, {} of {}", index + 1, models(request.quick, precision).len()));
         let (job, choice) = single(&model, &stack()?, &spec, batch)?;
         let repeats = if request.quick { 5 } else { 9 };
-        kernels.extend(benchmark::kernels_of(&job, &choice, device, repeats)?);
+        let found = benchmark::kernels_of(&job, &choice, device, repeats)?;
+        of_layers.extend(found.kernels);
+        totals = (totals.0 + found.totals.0, totals.1 + found.totals.1);
     }
+    // A step has all the interruptions that the middle one of a kernel's few times leaves out:
+    // they are many kernels' together, and go to each by its time.
+    let interruptions = if totals.1 > 0.0 { totals.0 / totals.1 } else { 1.0 };
+    of_layers.iter_mut().for_each(|kernel| kernel.time = kernel.time * interruptions);
+    kernels.extend(of_layers);
     say("fitting kernels");
     let errors = fit_kernels(&mut spec, precision, &kernels);
-    spec.kernels.provenance = format!("{}; {errors}", request.provenance);
+    spec.kernels.provenance = format!(
+        "{}; kernels of layers with {:.1} % of interruptions; {errors}",
+        request.provenance,
+        100.0 * (interruptions - 1.0)
+    );
     spec.measured = Some(table(&kernels, kind.elt_size_in_bytes() as u64));
     if !request.cuda {
         say("collectives of two ranks");
