@@ -81,3 +81,17 @@ fn the_guide_to_capacity_reviews_prints_what_it_says() {
 fn published_runs_are_predicted_as_it_says() {
     check("published-runs.md", 4);
 }
+
+#[test]
+fn the_help_of_every_command_is_in_the_reference() {
+    let help = printed("lmplan --help");
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
+    let reference = std::fs::read_to_string(path).unwrap();
+    for line in commands.take_while(|line| !line.is_empty()) {
+        let name = line.strip_prefix("  ").unwrap().split(' ').next().unwrap();
+        let heading = format!("\n$ lmplan {name} --help\n");
+        assert!(["", "help"].contains(&name) || reference.contains(&heading), "{name}");
+    }
+    check("commands.md", 16);
+}
