@@ -11,8 +11,10 @@
 //! Only plans strictly faster than a cutoff matter, which decides most instances before any
 //! branching: a column is dropped when some row exceeds the cutoff even with the best completion
 //! of all other stages (a dynamic program for each row, exact for that row alone). What remains is
-//! searched depth first with the same completion bounds. [`Master::problem`] states the same
-//! problem for an ILP solver.
+//! searched depth first with the same completion bounds ([`super::dive`]). [`Master::problem`]
+//! states the same problem for an ILP solver.
+
+use super::dive::{Depth, Dive, Vain};
 
 /// One column, as the master sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,18 +48,18 @@ pub enum Answer {
 }
 
 /// No selection gets there: above any sum of durations.
-const UNREACHABLE: u64 = u64::MAX / 4;
+pub(super) const UNREACHABLE: u64 = u64::MAX / 4;
 
 /// Columns that may still be part of a selection below the cutoff, by stage, in ascending order.
 pub type Alive = Vec<Vec<usize>>;
 
 /// How many layers stages may place together: for every q those of stages q.. (or ..q), and no
 /// others, belong to a selection that places all layers.
-struct Reach {
+pub(super) struct Reach {
     /// Fewest and most layers by q, and where they stand in a table.
-    spans: Vec<(u64, u64, usize)>,
+    pub(super) spans: Vec<(u64, u64, usize)>,
     /// Length of a table.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Reach {
@@ -73,7 +75,7 @@ impl Reach {
     }
 
     /// Where the entry of `layers` layers stands in a table, if it is within reach.
-    fn index(&self, q: usize, layers: u64) -> Option<usize> {
+    pub(super) fn index(&self, q: usize, layers: u64) -> Option<usize> {
         let (low, high, start) = self.spans[q];
         (low..=high).contains(&layers).then(|| start + (layers - low) as usize)
     }
@@ -87,37 +89,6 @@ struct Reaches {
     prefix: Reach,
     /// Of stages q...
     suffix: Reach,
-}
-
-/// Nodes that a dive visits after its last improvement before the columns are trimmed again.
-const TRIM_AFTER: u64 = 2_000;
-
-/// Depth-first search state.
-struct Dive<'a> {
-    master: &'a Master,
-    /// Columns still alive, best first, by stage.
-    alive: &'a [Vec<usize>],
-    reach: &'a Reach,
-    /// For every row, the least sum of stages q.. that places a number of layers.
-    suffixes: &'a [Vec<u64>],
-    cutoff: u64,
-    /// Nodes visited since the last improvement.
-    nodes: u64,
-    limit: u64,
-    chosen: Vec<usize>,
-    /// The best selection below the cutoff so far; its value is the cutoff.
-    best: Option<Vec<usize>>,
-}
-
-/// How a dive ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    /// Nothing is left below the cutoff.
-    Exhausted,
-    /// Many nodes were visited since the last improvement: with fewer columns there are fewer.
-    Improved,
-    /// The node limit was reached without an improvement.
-    Limit,
 }
 
 impl Master {
@@ -159,6 +130,8 @@ impl Master {
                 alive: &alive,
                 reach: &reach,
                 suffixes: &suffixes,
+                vain: Vain::all(self, &alive, &reach),
+                spare: Vec::new(),
                 cutoff,
                 nodes: 0,
                 limit,
@@ -320,73 +293,4 @@ fn completion(reach: &Reach, least: &[Vec<u64>], stages: &[(u64, u64)], suffix: 
         }
     }
     table
-}
-
-impl Dive<'_> {
-    fn run(&mut self) -> Depth {
-        let mut partial = self.master.constants.clone();
-        match self.descend(0, self.master.layers, &mut partial) {
-            Some(()) => Depth::Exhausted,
-            None if self.best.is_some() => Depth::Improved,
-            None => Depth::Limit,
-        }
-    }
-
-    /// Whether column `k` of stage `q` may be part of a selection below the cutoff that places
-    /// `rest` layers behind it.
-    fn may_be_below(&self, q: usize, k: usize, rest: u64, partial: &[u64]) -> bool {
-        let Some(at) = self.reach.index(q + 1, rest) else { return false };
-        let values = &self.master.stages[q][k].values;
-        if values.is_empty() && self.best.is_some() {
-            return false; // Without rows all selections are equal.
-        }
-        let below = |((sum, value), suffix): ((&u64, &u64), &Vec<u64>)| {
-            suffix[at] < UNREACHABLE && sum + value + suffix[at] < self.cutoff
-        };
-        partial.iter().zip(values).zip(self.suffixes).all(below)
-    }
-
-    /// Places stages q.. with `left` layers in all ways that improve; nothing where that ends
-    /// early.
-    fn descend(&mut self, q: usize, left: u64, partial: &mut [u64]) -> Option<()> {
-        if q == self.master.stages.len() {
-            if left == 0 {
-                self.cutoff = partial.iter().copied().max().unwrap_or(0);
-                self.best = Some(self.chosen.clone());
-                self.nodes = 0;
-            }
-            return Some(());
-        }
-        self.nodes += 1;
-        if self.nodes > if self.best.is_some() { TRIM_AFTER } else { self.limit } {
-            return None;
-        }
-        let stages_left = (self.master.stages.len() - q) as u64;
-        let entries = &self.master.stages[q];
-        let mut order: Vec<(u64, usize, u64)> = Vec::new();
-        for k in &self.alive[q] {
-            let layers = entries[*k].layers;
-            let Some(rest) = left.checked_sub(layers) else { continue };
-            if self.may_be_below(q, *k, rest, partial) {
-                order.push(((layers * stages_left).abs_diff(left), *k, rest));
-            }
-        }
-        order.sort_unstable();
-        for (_, k, rest) in order {
-            // The cutoff may be lower by now.
-            if self.best.is_some() && !self.may_be_below(q, k, rest, partial) {
-                continue;
-            }
-            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
-                *sum += value;
-            }
-            self.chosen.push(k);
-            self.descend(q + 1, rest, partial)?;
-            self.chosen.pop();
-            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
-                *sum -= value;
-            }
-        }
-        Some(())
-    }
 }

@@ -29,11 +29,11 @@ fn brute_force(master: &Master) -> Option<u64> {
 }
 
 fn instance() -> impl Strategy<Value = Master> {
-    (1usize..5, 1usize..4).prop_flat_map(|(stages, rows)| {
+    (1usize..7, 1usize..4).prop_flat_map(|(stages, rows)| {
         let entry = (1u64..4, prop::collection::vec(0u64..40, rows))
             .prop_map(|(layers, values)| Entry { layers, values });
-        let stage = prop::collection::vec(entry, 1..5);
-        (prop::collection::vec(stage, stages), prop::collection::vec(0u64..20, rows), 1u64..14)
+        let stage = prop::collection::vec(entry, 1..4);
+        (prop::collection::vec(stage, stages), prop::collection::vec(0u64..20, rows), 1u64..18)
             .prop_map(|(stages, constants, layers)| Master { stages, constants, layers })
     })
 }

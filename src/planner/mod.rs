@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod choice;
 pub mod column;
 pub mod costs;
+mod dive;
 pub mod facade;
 pub mod infeasible;
 pub mod job;

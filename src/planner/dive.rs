@@ -1,0 +1,194 @@
+//! Depth-first search among the columns of a master problem.
+//!
+//! Stages are placed in order. A column is left out where some row exceeds the cutoff even with the
+//! best completion of the stages behind it. What stages q.. with so many layers came to nothing with
+//! before comes to nothing again where every row's sum of the stages before is no smaller now, or
+//! can not reach the cutoff: such sums are kept (dominance by states that are exhausted; Ibaraki 1977).
+
+use super::master::{Alive, Master, Reach, UNREACHABLE};
+
+/// Nodes that a dive visits after its last improvement before the columns are trimmed again.
+const TRIM_AFTER: u64 = 2_000;
+
+/// What is known of placing stages q.. with so many layers.
+#[derive(Debug, Clone)]
+pub(super) struct Vain {
+    /// The largest sum for every row.
+    most: Vec<u64>,
+    /// Sums of the stages before with which it was tried in vain, all rows of one after those of
+    /// the other.
+    tried: Vec<u64>,
+}
+
+impl Vain {
+    /// The largest sums, by place within reach; nothing tried yet.
+    pub(super) fn all(master: &Master, alive: &Alive, reach: &Reach) -> Vec<Vain> {
+        let rows = master.constants.len();
+        let nothing = Vain { most: vec![0; rows], tried: Vec::new() };
+        let mut all = vec![nothing; reach.len];
+        for q in (0..alive.len()).rev() {
+            let (low, high, start) = reach.spans[q];
+            for left in low..=high {
+                let mut most = vec![0; rows];
+                for k in &alive[q] {
+                    let entry = &master.stages[q][*k];
+                    let rest = left.checked_sub(entry.layers);
+                    let Some(after) = rest.and_then(|rest| reach.index(q + 1, rest)) else {
+                        continue;
+                    };
+                    for ((most, after), value) in
+                        most.iter_mut().zip(&all[after].most).zip(&entry.values)
+                    {
+                        *most = (*most).max(after + value);
+                    }
+                }
+                all[start + (left - low) as usize].most = most;
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, sums: &[u64]) {
+        if self.tried.len() < VAIN * sums.len() {
+            self.tried.extend(sums);
+        }
+    }
+}
+
+/// Sums that are kept for each number of layers before a stage.
+const VAIN: usize = 512;
+
+/// Depth-first search state.
+pub(super) struct Dive<'a> {
+    pub(super) master: &'a Master,
+    /// Columns still alive, best first, by stage.
+    pub(super) alive: &'a [Vec<usize>],
+    pub(super) reach: &'a Reach,
+    /// For every row, the least sum of stages q.. that places a number of layers.
+    pub(super) suffixes: &'a [Vec<u64>],
+    /// By place within reach: sums of all rows with which stages q.. were placed in vain.
+    pub(super) vain: Vec<Vain>,
+    /// Room for one such sum.
+    pub(super) spare: Vec<u64>,
+    pub(super) cutoff: u64,
+    /// Nodes visited since the last improvement.
+    pub(super) nodes: u64,
+    pub(super) limit: u64,
+    pub(super) chosen: Vec<usize>,
+    /// The best selection below the cutoff so far; its value is the cutoff.
+    pub(super) best: Option<Vec<usize>>,
+}
+
+/// How a dive ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Nothing is left below the cutoff.
+    Exhausted,
+    /// Many nodes were visited since the last improvement: with fewer columns there are fewer.
+    Improved,
+    /// The node limit was reached without an improvement.
+    Limit,
+}
+
+impl Dive<'_> {
+    pub(super) fn run(&mut self) -> Depth {
+        let mut partial = self.master.constants.clone();
+        match self.descend(0, self.master.layers, &mut partial) {
+            Some(()) => Depth::Exhausted,
+            None if self.best.is_some() => Depth::Improved,
+            None => Depth::Limit,
+        }
+    }
+
+    /// Whether column `k` of stage `q` may be part of a selection below the cutoff that places
+    /// `rest` layers behind it.
+    fn may_be_below(&self, q: usize, k: usize, rest: u64, partial: &[u64]) -> bool {
+        let Some(at) = self.reach.index(q + 1, rest) else { return false };
+        let values = &self.master.stages[q][k].values;
+        if values.is_empty() && self.best.is_some() {
+            return false; // Without rows all selections are equal.
+        }
+        let below = |((sum, value), suffix): ((&u64, &u64), &Vec<u64>)| {
+            suffix[at] < UNREACHABLE && sum + value + suffix[at] < self.cutoff
+        };
+        partial.iter().zip(values).zip(self.suffixes).all(below)
+    }
+
+    /// Whether what follows was tried in vain with sums that were no larger, or whose rows can not
+    /// reach the cutoff.
+    fn is_vain(&mut self, place: Option<usize>, partial: &[u64]) -> bool {
+        let Some(vain) = place.and_then(|place| self.vain.get_mut(place)) else { return false };
+        if vain.tried.is_empty() {
+            return false;
+        }
+        let cutoff = self.cutoff.saturating_sub(1);
+        self.spare.clear();
+        let rows = partial.iter().zip(&vain.most);
+        self.spare.extend(rows.map(|(sum, most)| *sum.max(&cutoff.saturating_sub(*most))));
+        let found = vain
+            .tried
+            .chunks_exact(self.spare.len())
+            .position(|tried| tried.iter().zip(&self.spare).all(|(tried, sum)| tried <= sum));
+        if let Some(at) = found {
+            // Likely to be the one again.
+            let (rows, first) = (self.spare.len(), at / 2 * self.spare.len());
+            for r in 0..rows {
+                vain.tried.swap(first + r, at * rows + r);
+            }
+        }
+        found.is_some()
+    }
+
+    /// Places stages q.. with `left` layers in all ways that improve; nothing where that ends
+    /// early.
+    fn descend(&mut self, q: usize, left: u64, partial: &mut [u64]) -> Option<()> {
+        if q == self.master.stages.len() {
+            if left == 0 {
+                self.cutoff = partial.iter().copied().max().unwrap_or(0);
+                self.best = Some(self.chosen.clone());
+                self.nodes = 0;
+            }
+            return Some(());
+        }
+        self.nodes += 1;
+        if self.nodes > if self.best.is_some() { TRIM_AFTER } else { self.limit } {
+            return None;
+        }
+        let place = self.reach.index(q, left);
+        if self.is_vain(place, partial) {
+            return Some(());
+        }
+        let stages_left = (self.master.stages.len() - q) as u64;
+        let entries = &self.master.stages[q];
+        let mut order: Vec<(u64, usize, u64)> = Vec::new();
+        for k in &self.alive[q] {
+            let layers = entries[*k].layers;
+            let Some(rest) = left.checked_sub(layers) else { continue };
+            if self.may_be_below(q, *k, rest, partial) {
+                order.push(((layers * stages_left).abs_diff(left), *k, rest));
+            }
+        }
+        order.sort_unstable();
+        for (_, k, rest) in order {
+            // The cutoff may be lower by now.
+            if self.best.is_some() && !self.may_be_below(q, k, rest, partial) {
+                continue;
+            }
+            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
+                *sum += value;
+            }
+            self.chosen.push(k);
+            self.descend(q + 1, rest, partial)?;
+            self.chosen.pop();
+            for (sum, value) in partial.iter_mut().zip(&entries[k].values) {
+                *sum -= value;
+            }
+        }
+        if q + 2 < self.master.stages.len()
+            && let Some(vain) = place.and_then(|place| self.vain.get_mut(place))
+        {
+            vain.add(partial);
+        }
+        Some(())
+    }
+}
