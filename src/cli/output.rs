@@ -7,6 +7,8 @@ use crate::planner::SearchOutcome;
 use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::{self, Origin, ReportInput, TextOptions};
 use crate::sim::Timeline;
+use crate::spec::machine::{LOCALHOST_CORE, Machine};
+use crate::spec::{Cluster, NodeGroup};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -117,6 +119,23 @@ fn print(
         Format::Csv => write!(out, "{}", report::csv(shown.outcome))?,
     }
     Ok(())
+}
+
+/// Says, on standard error, where a cluster is this machine and nothing was measured on it.
+pub fn note_unmeasured(cluster: &Cluster, quiet: bool) {
+    let is_here = |group: &&NodeGroup| group.device.name == LOCALHOST_CORE;
+    let Some(core) = cluster.groups.iter().find(is_here).map(|group| &group.device) else { return };
+    if quiet || Machine::host().measured(core) {
+        return;
+    }
+    let known = core.calibration.as_ref().map(|calibration| format!(", {}", calibration.summary()));
+    // Nothing is left to do where standard error is closed.
+    let _ = writeln!(
+        io::stderr(),
+        "note: nothing was measured on this machine, so `{LOCALHOST_CORE}` is another{}; \
+         `lmplan calibrate` measures this one",
+        known.unwrap_or_default()
+    );
 }
 
 /// Columns of the terminal; 80 where it does not say.

@@ -92,7 +92,8 @@ impl CollectiveModel {
         let size = bytes.as_f64();
         let seconds = if same_node || self.cluster.network.is_none() {
             let pair = self.link.pair_bandwidth.unwrap_or(self.link.bandwidth).get();
-            self.quicker(launch, 1.0, size, pair)
+            let measured = self.measured.message(size);
+            measured.unwrap_or_else(|| self.quicker(launch, 1.0, size, pair))
         } else {
             let network = self.network(2);
             let share = network.bandwidth.get() / sharing.max(1) as f64;

@@ -19,6 +19,9 @@ const NAMES: [(Collective, &str); 4] = [
     (Collective::AllToAll, "all_to_all"),
 ];
 
+/// The name of messages from one device to another in tables.
+pub const MESSAGE: &str = "message";
+
 /// The name of a collective in tables, where they hold it.
 pub fn table_name(collective: Collective) -> Option<&'static str> {
     NAMES.iter().find(|(known, _)| *known == collective).map(|(_, name)| *name)
@@ -29,7 +32,7 @@ impl CollectiveTable {
     pub(super) fn of(device: &DeviceSpec) -> CollectiveTable {
         let mut table = CollectiveTable::default();
         let Some(measured) = &device.measured else { return table };
-        for (_, name) in NAMES {
+        for name in NAMES.into_iter().map(|(_, name)| name).chain([MESSAGE]) {
             for row in measured.collectives.get(name).into_iter().flatten() {
                 let MeasuredRow { sizes: [bytes, ranks, _], time } = *row;
                 let rows = table.times.entry((name, ranks)).or_default();
@@ -44,7 +47,15 @@ impl CollectiveTable {
     /// straight line in the logarithms of both, below the smallest the time of that, beyond the
     /// largest its rate. None where nothing like it was measured.
     pub(super) fn seconds(&self, collective: Collective, bytes: f64, ranks: u64) -> Option<f64> {
-        let rows = self.times.get(&(table_name(collective)?, ranks))?;
+        Self::between(self.times.get(&(table_name(collective)?, ranks))?, bytes)
+    }
+
+    /// Seconds of a message of `bytes` from one device to another, likewise.
+    pub(super) fn message(&self, bytes: f64) -> Option<f64> {
+        Self::between(self.times.get(&(MESSAGE, 2))?, bytes)
+    }
+
+    fn between(rows: &[(f64, f64)], bytes: f64) -> Option<f64> {
         let (first, last) = (rows.first()?, rows.last()?);
         let above = rows.partition_point(|(size, _)| *size <= bytes);
         if above == 0 {
@@ -86,7 +97,7 @@ mod tests {
         let collectives =
             BTreeMap::from([("all_reduce".to_owned(), rows.iter().map(row).collect())]);
         device.measured =
-            Some(MeasuredTable { element_bytes: 4, kernels: BTreeMap::new(), collectives });
+            Some(MeasuredTable { element_bytes: 4, collectives, ..MeasuredTable::default() });
         CollectiveTable::of(&device)
     }
 

@@ -5,6 +5,7 @@
 mod attention;
 pub mod collective;
 pub mod compute;
+mod contention;
 pub mod fit;
 mod matmul;
 mod measured_collectives;
@@ -15,7 +16,8 @@ pub mod topology;
 
 pub use collective::CollectiveModel;
 pub use compute::DeviceModel;
-pub use measured_collectives::table_name;
+pub use contention::{Slowdown, at_pace};
+pub use measured_collectives::{MESSAGE, table_name};
 pub use model::{CostModel, PlacedCost};
 pub use state::{StateBytes, optimizer_kernels, state_bytes};
 pub use table::KernelTable;

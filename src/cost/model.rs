@@ -2,6 +2,7 @@
 
 use super::collective::CollectiveModel;
 use super::compute::DeviceModel;
+use super::contention::among;
 use super::state::{StateBytes, optimizer_kernels, state_bytes};
 use super::topology::GroupPlacement;
 use crate::graph::{Collective, Kernel};
@@ -26,9 +27,12 @@ impl CostModel {
         stack: &StackSpec,
         precision: Precision,
     ) -> Self {
+        // All devices of a node are busy at once.
+        let busy = cluster.nodes.iter().map(|group| group.devices_per_node).max().unwrap_or(1);
+        let device = among(device, busy);
         CostModel {
-            device: DeviceModel::with_stack(device, precision, stack),
-            collectives: CollectiveModel::new(cluster, device),
+            device: DeviceModel::with_stack(&device, precision, stack),
+            collectives: CollectiveModel::new(cluster, &device),
             stack: stack.clone(),
             precision,
         }

@@ -5,7 +5,6 @@
 //! timed and what is kept between passes is what the memory model says. Autograd is the test of it
 //! (`tests/executor/`).
 
-pub mod benchmark;
 pub mod calibrate;
 pub mod comm;
 pub mod compare;
@@ -14,7 +13,7 @@ mod cursor;
 pub mod data;
 pub mod environment;
 pub mod error;
-mod fitting;
+pub mod gauge;
 pub mod launch;
 pub mod measure;
 pub mod narrow;

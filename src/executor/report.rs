@@ -1,5 +1,6 @@
 //! What was verified, for people and for programs.
 
+use super::calibrate::Calibrated;
 use super::numerics::Numerics;
 use crate::sim::Timeline;
 use crate::units::Bytes;
@@ -17,6 +18,9 @@ pub struct Verified {
     pub mode: Vec<&'static str>,
     /// Where it was executed.
     pub device: String,
+    /// What was known of this machine, or was measured for this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// Several ranks against one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numerics: Option<Numerics>,
@@ -47,10 +51,24 @@ pub struct Timing {
     pub iteration: ComparedTime,
     /// Spread of the repetitions of the iteration: (largest - smallest) / median.
     pub spread: f64,
+    /// How fast the machine was meanwhile, where that was measured: predictions are for this pace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<MachinePace>,
     /// By class of instruction, one micro-batch through all blocks.
     pub by_op_class: Vec<ClassTimes>,
     /// The instructions that are furthest off, in seconds.
     pub worst: Vec<ClassTimes>,
+}
+
+/// How fast a machine was while a plan ran on it, and how fast it was when it was calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MachinePace {
+    /// Speed of products over that at calibration.
+    pub product: f64,
+    /// Speed of copies over that at calibration.
+    pub copy: f64,
+    /// The iteration as it is predicted at the pace of the calibration, in seconds.
+    pub predicted_at_calibration_s: f64,
 }
 
 /// A prediction and what was measured, in seconds.
@@ -130,6 +148,7 @@ impl Verified {
             plan: plan.to_owned(),
             mode: Vec::new(),
             device: device.to_owned(),
+            calibrated: None,
             numerics: None,
             timing: None,
             memory: None,
@@ -233,6 +252,16 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
             100.0 * iteration.error,
             100.0 * timing.spread
         )?;
+        if let Some(pace) = timing.pace {
+            writeln!(
+                out,
+                "  while it ran, this machine multiplied at {:.2} and copied at {:.2} of the speed \
+                 that it was calibrated at; predicted for this pace ({} for the other)\n",
+                pace.product,
+                pace.copy,
+                seconds(pace.predicted_at_calibration_s)
+            )?;
+        }
         table("by class", &timing.by_op_class, markdown, out)?;
         table("furthest off", &timing.worst, markdown, out)?;
     }

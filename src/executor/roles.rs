@@ -3,6 +3,7 @@
 
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
+use super::gauge::{self, Gauge, Reading};
 use super::measure::{self, Timed, median, spread};
 use super::rank::{Groups, Rank, Seat};
 use super::record::{Beside, Pass};
@@ -65,17 +66,29 @@ const fn placed(kind: BlockKind, recompute: Recompute) -> Placed {
     Placed { kind, layer: 0, recompute }
 }
 
-/// Times the roles of a plan, `repeats` times after one run that does not count.
+/// The roles of a plan that have been run.
+#[derive(Debug)]
+pub struct Ran {
+    rank: Rank,
+    /// Seconds of each repetition.
+    passes: Vec<f64>,
+    /// Most bytes that tensors took.
+    peak: u64,
+    pace: Vec<Reading>,
+}
+
+/// Times the roles of a plan, `repeats` times after one run that does not count. `gauge` is read
+/// between them in host memory; made before memory is counted, it does not count.
 ///
 /// # Errors
 /// What libtorch reports, memory that is not there among it; what the executor lacks.
-pub fn run(
+pub fn execute(
     job: &Job,
     choice: &Choice,
-    device_file: &str,
     cuda: bool,
     repeats: u64,
-) -> Result<Roles> {
+    gauge: &mut Gauge,
+) -> Result<Ran> {
     let program = program(job, choice)?;
     let options = RunOptions {
         device: if cuda { Device::Cuda(0) } else { Device::Cpu },
@@ -94,17 +107,36 @@ pub fn run(
     rank.iteration()?;
     rank.recorder.clear();
     lmplan_c10d::reset_peak(options.device)?;
-    let mut passes = Vec::new();
+    let (mut passes, mut pace) = (Vec::new(), Vec::new());
     for _ in 0..repeats {
+        if !cuda {
+            pace.push(gauge.read());
+        }
         let start = Instant::now();
         rank.iteration()?;
         passes.push(start.elapsed().as_secs_f64());
     }
     let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);
-    let predicted = predicted_peak(job, choice, &rank.program);
-    let memory = ComparedBytes::new(predicted, Bytes::new(peak));
-    let (timing, timelines) = timing(job, choice, &rank, device_file, spread(&passes))?;
-    Ok(Roles { timing, memory, timelines })
+    Ok(Ran { rank, passes, peak, pace })
+}
+
+impl Ran {
+    /// How fast the machine was meanwhile, where that was measured.
+    pub fn pace(&self) -> Option<Reading> {
+        gauge::middle(&self.pace)
+    }
+
+    /// Holds times and memory against their predictions.
+    ///
+    /// # Errors
+    /// A plan that can not be predicted.
+    pub fn compare(&self, job: &Job, choice: &Choice, device_file: &str) -> Result<Roles> {
+        let predicted = predicted_peak(job, choice, &self.rank.program);
+        let memory = ComparedBytes::new(predicted, Bytes::new(self.peak));
+        let spread = spread(&self.passes);
+        let (timing, timelines) = timing(job, choice, &self.rank, device_file, spread)?;
+        Ok(Roles { timing, memory, timelines })
+    }
 }
 
 fn timing(
@@ -137,6 +169,7 @@ fn timing(
         device_file: device_file.to_owned(),
         iteration: ComparedTime::new(predicted.time.seconds().get(), measured),
         spread: spread_of_passes,
+        pace: None,
         by_op_class,
         worst,
     };

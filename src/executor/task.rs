@@ -2,6 +2,7 @@
 
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
+use super::gauge::Reading;
 use super::rank::{Groups, Seat};
 use super::record::{Beside, Ran};
 use super::setup::RunOptions;
@@ -27,6 +28,11 @@ pub enum Mode {
     Whole,
     /// Collectives alone, timed, over all ranks.
     Collectives,
+    /// Kernels of small models, timed by the first rank alone and by all at once.
+    Kernels {
+        /// Fewer of them.
+        quick: bool,
+    },
 }
 
 /// A run on several ranks.
@@ -118,6 +124,16 @@ pub struct Answer {
     pub actions: Vec<Ran>,
     /// Collectives with their bytes and seconds.
     pub collectives: Vec<(Collective, u64, f64)>,
+    /// Bytes and seconds of messages from one rank to another.
+    pub messages: Vec<(u64, f64)>,
+    /// Bandwidth and speed of products of one of all ranks at once.
+    pub shared: Option<[f64; 2]>,
+    /// How fast the machine was before each step; in calibration, while all ranks were busy.
+    pub pace: Vec<Reading>,
+    /// How fast it was while one rank was busy.
+    pub pace_alone: Vec<Reading>,
+    /// Kernels with their times.
+    pub kernels: Vec<super::calibrate::kernels::Sample>,
 }
 
 impl Task {

@@ -1,6 +1,7 @@
 //! The whole plan on as many ranks as it names, timed.
 
 use super::error::{ExecutorError, Result};
+use super::gauge::{self, Reading};
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
 use super::record::Beside;
@@ -31,21 +32,24 @@ pub struct Whole {
     pub timelines: [Timeline; 2],
 }
 
-/// Runs a plan and holds its times and memory against their predictions.
+/// A plan that has been run on all its ranks.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    answers: Vec<Answer>,
+}
+
+/// Runs a plan, `repeats` times after one run that does not count. `expected` is about how long an
+/// iteration takes, in seconds.
 ///
 /// # Errors
-/// A rank that fails, dies or hangs; a plan that can not be predicted.
-pub fn run(
+/// A rank that fails, dies or hangs.
+pub fn execute(
     world: &World,
     job: &Job,
     plan: &Plan,
-    choice: &Choice,
-    device_file: &str,
+    expected: f64,
     (cuda, repeats): (bool, u64),
-) -> Result<Whole> {
-    let predicted = predict(job, choice)
-        .ok_or_else(|| ExecutorError::Program("the plan's schedule can not be run".into()))?;
-    let expected = predicted.time.seconds().get();
+) -> Result<Ran> {
     let task = Task {
         mode: Mode::Whole,
         model: job.model.clone(),
@@ -57,25 +61,44 @@ pub fn run(
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
         fault: None,
     };
-    let answers = world.launch(&task)?;
-    let iterations = iterations(&answers);
-    let classes = classes(job, choice, &answers)?;
-    let by_stage = by_stage(job, choice, &answers);
-    let fullest = by_stage.iter().map(|bytes| bytes.predicted_bytes).max().unwrap_or(0);
-    let peak = answers.iter().map(|answer| answer.peak_bytes).max().unwrap_or(0);
-    Ok(Whole {
-        timing: Timing {
-            mode: "whole",
-            device_file: device_file.to_owned(),
-            iteration: ComparedTime::new(expected, median(&iterations)),
-            spread: spread(&iterations),
-            by_op_class: classes,
-            worst: Vec::new(),
-        },
-        memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
-        by_stage,
-        timelines: [predicted.timeline, timeline(choice, &answers)],
-    })
+    Ok(Ran { answers: world.launch(&task)? })
+}
+
+impl Ran {
+    /// How fast the machine was meanwhile, where that was measured.
+    pub fn pace(&self) -> Option<Reading> {
+        let counted = |answer: &Answer| answer.pace.iter().skip(1).copied().collect::<Vec<_>>();
+        gauge::middle(&self.answers.iter().flat_map(counted).collect::<Vec<_>>())
+    }
+
+    /// Holds times and memory against their predictions.
+    ///
+    /// # Errors
+    /// A plan that can not be predicted.
+    pub fn compare(&self, job: &Job, choice: &Choice, device_file: &str) -> Result<Whole> {
+        let predicted = predict(job, choice)
+            .ok_or_else(|| ExecutorError::Program("the plan's schedule can not be run".into()))?;
+        let answers = &self.answers;
+        let iterations = iterations(answers);
+        let by_stage = by_stage(job, choice, answers);
+        let fullest = by_stage.iter().map(|bytes| bytes.predicted_bytes).max().unwrap_or(0);
+        let peak = answers.iter().map(|answer| answer.peak_bytes).max().unwrap_or(0);
+        let expected = predicted.time.seconds().get();
+        Ok(Whole {
+            timing: Timing {
+                mode: "whole",
+                device_file: device_file.to_owned(),
+                iteration: ComparedTime::new(expected, median(&iterations)),
+                spread: spread(&iterations),
+                pace: None,
+                by_op_class: classes(job, choice, answers)?,
+                worst: Vec::new(),
+            },
+            memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
+            by_stage,
+            timelines: [predicted.timeline, timeline(choice, answers)],
+        })
+    }
 }
 
 /// Iterations last until the last rank is done; the first does not count.

@@ -1,12 +1,13 @@
 //! The process of one rank.
 
+use super::calibrate;
 use super::comm::Ranks;
 use super::compare;
 use super::error::Result;
+use super::gauge::Gauge;
 use super::rank::{Rank, Seat};
 use super::setup;
 use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
-use crate::graph::Collective;
 use crate::lower::Action;
 use lmplan_c10d::Store;
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,10 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     let _no_tape = tch::no_grad_guard();
     if task.cuda {
         lmplan_c10d::load_cuda()?;
-    } else {
+    }
+    // Made before memory is counted, it does not count.
+    let mut gauge = Gauge::new();
+    if !task.cuda {
         lmplan_c10d::count_cpu_memory()?;
     }
     let patience = Duration::from_secs_f64(task.patience_s);
@@ -107,7 +111,10 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     let c = &choice.candidate;
     let seat = Seat::of(meeting.rank, c.tensor, c.data);
     if task.mode == Mode::Collectives {
-        return collectives(&groups.world, task.steps);
+        return calibrate::collectives::work(&groups.world, task.steps);
+    }
+    if let Mode::Kernels { quick } = task.mode {
+        return calibrate::kernels::work(&groups.world, device(task.cuda, 0), quick);
     }
     let mut options = task.options(device(task.cuda, meeting.local_rank));
     options.timed = task.mode == Mode::Whole;
@@ -119,7 +126,9 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     }
     match task.mode {
         Mode::Numerics => compare::numerics(task, meeting.rank, &mut rank),
-        Mode::Whole | Mode::Collectives => whole(task, &mut rank),
+        Mode::Whole | Mode::Collectives | Mode::Kernels { .. } => {
+            whole(task, &mut rank, &mut gauge)
+        }
     }
 }
 
@@ -159,7 +168,7 @@ pub(super) fn fail_on_purpose(task: &Task, rank: u64) {
 }
 
 /// Runs the plan, timed.
-fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
+fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
     let mut answer = Answer::default();
     let device = rank.env.device;
     answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;
@@ -169,6 +178,13 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
             // The first step allocates and connects.
             rank.recorder.clear();
             lmplan_c10d::reset_peak(device)?;
+        }
+        if let Some(world) = rank.groups.world.real() {
+            world.barrier()?;
+        }
+        if device == Device::Cpu {
+            // All ranks at once, as they run.
+            answer.pace.push(gauge.read());
         }
         if let Some(world) = rank.groups.world.real() {
             world.barrier()?;
@@ -184,50 +200,4 @@ fn whole(task: &Task, rank: &mut Rank) -> Result<Answer> {
     answer.actions = rank.recorder.actions();
     answer.beside = rank.recorder.beside_times().into_iter().collect();
     Ok(answer)
-}
-
-/// Times collectives of 256 bytes to 64 MiB as a run has them: each after some computation, so that
-/// the ranks come one after the other and what their caches and cores were busy with is gone.
-fn collectives(world: &Ranks, repeats: u64) -> Result<Answer> {
-    let mut answer = Answer::default();
-    let ways = world.size();
-    let factor = Tensor::ones([512, 512], (Kind::Float, Device::Cpu));
-    for power in (6..=24).step_by(2) {
-        let elements: i64 = 1 << power;
-        let whole = Tensor::zeros([elements], (Kind::Float, Device::Cpu));
-        let part = whole.narrow(0, 0, elements / ways).copy();
-        let all = [
-            Collective::AllReduce,
-            Collective::AllGather,
-            Collective::ReduceScatter,
-            Collective::AllToAll,
-        ];
-        for collective in all {
-            let mut seconds = Vec::new();
-            for _ in 0..=repeats {
-                // In a plan ranks come from some milliseconds of work of their own, never at once.
-                (0..2).for_each(|_| drop(factor.matmul(&factor)));
-                let start = Instant::now();
-                let result = match collective {
-                    Collective::AllReduce => world.all_reduce(&whole, false)?,
-                    Collective::AllGather => world.all_gather(&part)?,
-                    Collective::ReduceScatter => world.reduce_scatter(&whole)?,
-                    _ => world.all_to_all(&whole)?,
-                };
-                seconds.push(start.elapsed().as_secs_f64());
-                drop(result);
-            }
-            let bytes = elements as u64 * 4;
-            answer.collectives.push((collective, bytes, usual(&mut seconds[1..])));
-        }
-    }
-    Ok(answer)
-}
-
-/// The mean without the tenth that is longest. Who waits for others waits for each of their delays,
-/// so the middle one is too short; a neighbour's burst on the machine is not the collective's.
-fn usual(seconds: &mut [f64]) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    let kept = &seconds[..seconds.len() - seconds.len() / 10];
-    kept.iter().sum::<f64>() / kept.len().max(1) as f64
 }

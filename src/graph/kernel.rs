@@ -5,7 +5,8 @@ use crate::units::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 
 /// One kernel (or a fixed number of like kernels) on one device, at its local shapes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kernel {
     /// `batch` products C\[m,n\] = A\[m,k\]·B\[k,n\].
     Gemm {

@@ -75,7 +75,8 @@ pub fn names_from(kind: Kind, folder: &Path) -> Vec<String> {
 }
 
 /// The text behind a name: the file of that path, then the one in the working folder's `models/`
-/// or `hardware/`, then the catalogue; with or without `.yaml`.
+/// or `hardware/`, then the catalogue; with or without `.yaml`. The device of this machine's cores is
+/// what was [measured](super::machine) on it, where it was.
 ///
 /// # Errors
 /// No such name (with the nearest that there are), or a file that can not be read.
@@ -85,13 +86,17 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
         let message = format!("the name of the {word} is empty");
         return Err(not_found(kind, message, folder, name));
     }
+    let stem = name.strip_suffix(".yaml").unwrap_or(name);
+    let measured = if kind == Kind::Device { super::machine::measured_core(stem) } else { None };
+    if let Some(path) = measured {
+        return read(&path, path.display().to_string());
+    }
     for path in candidates(kind, name, folder) {
         if path.is_file() {
             let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             return read(&path, shown);
         }
     }
-    let stem = name.strip_suffix(".yaml").unwrap_or(name);
     if let Some((_, text)) = kind.catalogue().iter().find(|(known, _)| *known == stem) {
         let name = format!("catalogue:{}/{stem}.yaml", kind.folder());
         return Ok(Source { name, text: (*text).to_owned() });

@@ -39,13 +39,37 @@ pub struct DeviceSpec {
     /// otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuredTable>,
+    /// The machine that all of this was measured on, where `lmplan calibrate` did so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
-/// Measured kernels of one element size.
+/// What a device file was measured on, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Processor or GPU, as the system names it.
+    pub processor: String,
+    /// Cores of the machine.
+    pub cores: u64,
+    /// Driver of the GPU; none of a processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// When it was measured: RFC 3339, UTC.
+    pub date: String,
+    /// Fewer shapes and repetitions.
+    pub quick: bool,
+    /// How long it took.
+    pub duration: Seconds,
+}
+
+/// Measured kernels of one element size.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeasuredTable {
     /// Bytes of an element.
@@ -54,10 +78,43 @@ pub struct MeasuredTable {
     /// and k; of attention sequences times heads, rows and width of a head; of passes over memory
     /// bytes read, bytes written and launches.
     pub kernels: BTreeMap<String, Vec<MeasuredRow>>,
-    /// By collective inside a node (`all_reduce`, `reduce_scatter`, `all_gather`, `all_to_all`):
-    /// bytes as each rank holds them, ranks, repetitions, and a time, such as `1048576 2 15: 1.2 ms`.
+    /// By collective inside a node (`all_reduce`, `reduce_scatter`, `all_gather`, `all_to_all`, and
+    /// `message` from one device to another): bytes as each rank holds them, ranks, repetitions, and a time, such as `1048576 2 15: 1.2 ms`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub collectives: BTreeMap<String, Vec<MeasuredRow>>,
+    /// How fast the machine was while it was measured, one device busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// What changes where other devices of the machine are busy too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contention: Option<Contention>,
+}
+
+/// What the devices of one machine take from each other where they share memory, caches or cores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contention {
+    /// Devices that were busy at once.
+    pub ranks: u64,
+    /// Bandwidth of each while all copy what no cache holds.
+    pub memory_bandwidth: BytesPerSecond,
+    /// Speed of each at products in its own cache, over that of one device alone.
+    pub matmul_rate: f64,
+    /// How fast each was while all were busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// Kernels of each while all run them, as `kernels` of one alone.
+    pub kernels: BTreeMap<String, Vec<MeasuredRow>>,
+}
+
+/// How fast a machine was, by two operations that are timed again when a plan is run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Time of a product of two 512 x 512 matrices in 32 bits.
+    pub product: Seconds,
+    /// Time of a copy of 16 MiB.
+    pub copy: Seconds,
 }
 
 /// Sizes and time of a measured kernel.

@@ -6,6 +6,7 @@ pub mod device;
 pub mod diagnostic;
 pub mod load;
 mod lora;
+pub mod machine;
 pub mod model;
 mod nearest;
 pub mod schema;
@@ -20,7 +21,8 @@ pub use cluster::{
     Topology,
 };
 pub use device::{
-    CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow, MeasuredTable,
+    Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
+    MeasuredRow, MeasuredTable, Pace,
 };
 pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
 pub(crate) use diagnostic::{Mark, quoted};

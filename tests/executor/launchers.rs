@@ -81,7 +81,8 @@ fn rank_0_serves_the_others_and_reports() {
     let folder = folder();
     let port = free_port();
     // One more than the plan needs.
-    let mode = "--mode whole --tolerance 1e9 --format json -o out --trace trace.json";
+    let mode = "--mode whole --device-file localhost-core --tolerance 1e9 --format json -o out \
+                --trace trace.json";
     let report = assert_verified(&run(|rank| process(folder.path(), mode, rank, 3, port), 3));
     assert_eq!(report["mode"], serde_json::json!(["whole"]));
     assert!(report["timing"]["iteration"]["measured_s"].as_f64().unwrap() > 0.0);

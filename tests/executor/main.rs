@@ -4,5 +4,6 @@ mod autograd;
 mod common;
 mod faults;
 mod launchers;
+mod measured;
 mod ranks;
 mod topologies;

@@ -13,10 +13,11 @@ pub struct CalibrateArgs {
     /// What is measured
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
-    /// The device file to write
+    /// The device file to write [default: that of this machine in the user's cache folder, which
+    /// `verify` and `--cluster localhost` read]
     #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// Fewer shapes and repetitions: a minute instead of several
+    pub output: Option<PathBuf>,
+    /// Fewer shapes and repetitions: half a minute instead of several
     #[arg(long)]
     pub quick: bool,
 }

@@ -97,6 +97,7 @@ impl OutputArgs {
 /// written. After an interruption with a plan the plan is written first.
 pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
     let given = args.job.load(Path::new("."))?;
+    output::note_unmeasured(&given.cluster, verbosity.quiet);
     let names = args.job.plan_names();
     let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
         .map_err(|error| Failure::Usage(error.to_string()))?;

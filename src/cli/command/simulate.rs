@@ -39,6 +39,7 @@ pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
     let folder = Path::new(".");
     let (plan, _) = spec::load::<Plan>(&args.plan, folder)?;
     let mut given = args.job.load(folder)?;
+    output::note_unmeasured(&given.cluster, verbosity.quiet);
     if args.job.model.global_batch.is_none() {
         given.model.training.global_batch_size = plan.batch.global;
     }

@@ -42,10 +42,13 @@ pub struct VerifyArgs {
     /// Where it is executed
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
-    /// Device file to predict with: a name of the catalogue or a path [default: the plan's on a
-    /// GPU, `localhost-core` on the cores of this machine]
+    /// Device file to predict with: a name of the catalogue or a path [default: what was measured on
+    /// this machine; where nothing was, that is done first, and kept in the user's cache folder]
     #[arg(long, value_name = "DEVICE")]
     pub device_file: Option<String>,
+    /// Measure this machine again
+    #[arg(long, conflicts_with = "device_file")]
+    pub recalibrate: bool,
     /// Processes at most; a plan for more is run with its ways reduced
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub ranks: u64,

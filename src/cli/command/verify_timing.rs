@@ -1,21 +1,21 @@
 //! The timed modes of `verify`.
 
-use super::calibrate_run::processor;
+use super::calibrate_run::here;
 use super::verify::{VerifyArgs, VerifyMode};
 use super::verify_run::Given;
 use crate::cli::Failure;
-use crate::executor::report::Verified;
+use crate::cost::at_pace;
+use crate::executor::gauge::{Gauge, Reading};
+use crate::executor::report::{MachinePace, Timing, Verified};
 use crate::executor::world::World;
 use crate::executor::{roles, whole};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
-use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Precision};
-use crate::units::Bytes;
+use crate::spec::machine::Machine;
+use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Pace, Precision};
+use crate::units::{Bytes, Seconds};
 use std::path::Path;
-
-/// The device of this machine's cores, one of them.
-const CORE: &str = "localhost-core";
 
 /// Without being asked, `verify` times no more than this takes, by the prediction.
 const PATIENCE_S: f64 = 20.0;
@@ -34,7 +34,7 @@ pub(super) fn run(
     if args.mode == VerifyMode::Auto {
         verified.mode.push("numerics");
     }
-    let Some((name, device)) = device(args, given, cuda, verified)? else { return Ok(()) };
+    let (name, device) = device(args, cuda, say, verified)?;
     let mut model = given.model.clone();
     if !cuda && model.training.precision.is_mixed() {
         verified.notes.push(format!(
@@ -43,9 +43,8 @@ pub(super) fn run(
         ));
         model.training.precision = Precision::Fp32;
     }
-    let job = job_on(given, model, device)?;
-    let choice = Choice::of_plan(&job, &given.plan)
-        .map_err(|error| Failure::BadInput(format!("`{}`: {error}", given.name)))?;
+    let timed = Timed { given, model, device, cuda };
+    let (job, choice) = timed.planned(&timed.device)?;
     let predicted = predict(&job, &choice)
         .ok_or_else(|| Failure::BadInput("the plan's schedule can not be run".to_owned()))?;
     let ranks = given.plan.devices();
@@ -66,9 +65,14 @@ pub(super) fn run(
             )));
         }
         say(&format!("whole: {ranks} processes, about {:.0} s", seconds * (repeats + 1) as f64));
-        let result = whole::run(world, &job, &given.plan, &choice, &name, (cuda, repeats))?;
+        let ran = whole::execute(world, &job, &given.plan, seconds, (cuda, repeats))?;
+        let paced = timed.at_pace(ran.pace(), ranks, seconds)?;
+        let (job, choice) =
+            paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
+        let result = ran.compare(job, choice, &name)?;
         verified.mode.push("whole");
-        (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
+        let timing = Timing { pace: paced.as_ref().map(|paced| paced.pace), ..result.timing };
+        (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
         verified.memory_by_stage = result.by_stage;
         verified.timelines = Some(result.timelines);
         return Ok(());
@@ -84,27 +88,89 @@ pub(super) fn run(
         return Ok(());
     }
     say(&format!("roles: about {:.0} s", once * (repeats + 1) as f64));
-    let result = timed_roles(&job, &choice, &name, cuda, repeats)?;
+    // One rank runs alone.
+    let alone = timed.alone();
+    let (job, choice) = alone.planned(&alone.device)?;
+    let seconds = predict(&job, &choice).map_or(seconds, |found| found.time.seconds().get());
+    let ran = timed_roles(&job, &choice, cuda, repeats)?;
+    let paced = alone.at_pace(ran.pace(), 1, seconds)?;
+    let (job, choice) = paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
+    let result = ran.compare(job, choice, &name)?;
     verified.mode.push("roles");
-    (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
+    let timing = Timing { pace: paced.as_ref().map(|paced| paced.pace), ..result.timing };
+    (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
     verified.timelines = Some(result.timelines);
     Ok(())
+}
+
+/// What is timed, and on what.
+struct Timed<'a> {
+    given: &'a Given,
+    model: ModelSpec,
+    device: DeviceSpec,
+    cuda: bool,
+}
+
+/// A plan predicted for the pace that its machine had.
+struct Paced {
+    job: Job,
+    choice: Choice,
+    pace: MachinePace,
+}
+
+impl Timed<'_> {
+    /// The job and the plan on a device.
+    fn planned(&self, device: &DeviceSpec) -> Result<(Job, Choice), Failure> {
+        let job = job_on(self.given, self.model.clone(), device.clone(), self.cuda)?;
+        let choice = Choice::of_plan(&job, &self.given.plan)
+            .map_err(|error| Failure::BadInput(format!("`{}`: {error}", self.given.name)))?;
+        Ok((job, choice))
+    }
+
+    /// Without what other ranks of the machine would take.
+    fn alone(&self) -> Timed<'_> {
+        let mut device = self.device.clone();
+        if let Some(measured) = &mut device.measured {
+            measured.contention = None;
+        }
+        Timed { device, model: self.model.clone(), ..*self }
+    }
+
+    /// The plan at the pace that the machine had while `busy` ranks ran; none where either that or
+    /// the pace at calibration is not known. `seconds` are predicted at that of the calibration.
+    fn at_pace(
+        &self,
+        now: Option<Reading>,
+        busy: u64,
+        seconds: f64,
+    ) -> Result<Option<Paced>, Failure> {
+        let Some(now) = now else { return Ok(None) };
+        let now = Pace { product: Seconds::new(now.product_s), copy: Seconds::new(now.copy_s) };
+        let Some((device, slowdown)) = at_pace(&self.device, busy, now) else { return Ok(None) };
+        let (job, choice) = self.planned(&device)?;
+        let pace = MachinePace {
+            product: 1.0 / slowdown.product,
+            copy: 1.0 / slowdown.copy,
+            predicted_at_calibration_s: seconds,
+        };
+        Ok(Some(Paced { job, choice, pace }))
+    }
 }
 
 fn timed_roles(
     job: &Job,
     choice: &Choice,
-    name: &str,
     cuda: bool,
     repeats: u64,
-) -> Result<roles::Roles, Failure> {
+) -> Result<roles::Ran, Failure> {
     tch::set_num_threads(1);
     lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
+    let mut gauge = Gauge::new();
     if !cuda {
         lmplan_c10d::count_cpu_memory().map_err(|error| Failure::Missing(error.to_string()))?;
     }
-    Ok(roles::run(job, choice, name, cuda, repeats)?)
+    Ok(roles::execute(job, choice, cuda, repeats, &mut gauge)?)
 }
 
 /// Whether times were asked for.
@@ -112,58 +178,41 @@ const fn asked(args: &VerifyArgs) -> bool {
     args.trace.is_some() || !matches!(args.mode, VerifyMode::Auto)
 }
 
-/// The device that times are predicted for. None where nothing is known of this one and nobody
-/// asked for times.
+/// The device that times are predicted for: the one that is named, or this machine's.
 fn device(
     args: &VerifyArgs,
-    given: &Given,
     cuda: bool,
+    say: &dyn Fn(&str),
     verified: &mut Verified,
-) -> Result<Option<(String, DeviceSpec)>, Failure> {
-    let folder = Path::new(".");
+) -> Result<(String, DeviceSpec), Failure> {
     if let Some(name) = &args.device_file {
-        let (device, _) = spec::load_device(name, folder)?;
-        return Ok(Some((name.clone(), device)));
-    }
-    if cuda {
-        let group = given.cluster.groups.first();
-        return Ok(group.map(|group| (group.device.name.clone(), group.device.clone())));
-    }
-    match spec::load_device(CORE, folder) {
-        Ok((device, _)) => {
-            let (here, measured) = (processor(), &device.kernels.provenance);
-            if let Some(here) = here.filter(|here| !measured.contains(&format!("of {here}, "))) {
-                // Errors of the fit follow.
-                let measured = measured.split(';').next().unwrap_or_default();
-                verified.notes.push(format!(
-                    "predicted for another processor than this machine's {here}: {CORE} was \
-                     {measured}; `lmplan calibrate --device cpu -o hardware/devices/{CORE}.yaml` \
-                     measures this one"
-                ));
-            }
-            Ok(Some((CORE.to_owned(), device)))
-        }
-        Err(error) if !asked(args) => {
+        let (device, _) = spec::load_device(name, Path::new("."))?;
+        let other =
+            device.calibration.as_ref().filter(|_| !cuda && !Machine::host().measured(&device));
+        if let Some(calibration) = other {
             verified.notes.push(format!(
-                "nothing timed: there is no device file `{CORE}`; `lmplan calibrate --device cpu -o \
-                 hardware/devices/{CORE}.yaml` makes one"
+                "predicted for another machine than this one: {name} was {}",
+                calibration.summary()
             ));
-            drop(error);
-            Ok(None)
         }
-        Err(error) => Err(error.into()),
+        return Ok((name.clone(), device));
     }
+    let (device, calibrated) = here(cuda, args.recalibrate, say)?;
+    let name = calibrated.device_file.clone().unwrap_or_else(|| device.name.clone());
+    verified.calibrated = Some(calibrated);
+    Ok((name, device))
 }
 
 /// The job of a model with another device in every place of its cluster.
-fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec) -> Result<Job, Failure> {
+fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec, cuda: bool) -> Result<Job, Failure> {
     let mut cluster = given.cluster.clone();
     for group in &mut cluster.groups {
         group.device = device.clone();
         group.spec.device.clone_from(&device.name);
     }
-    if device.name == CORE {
-        let one_node = cluster.num_devices();
+    if !cuda {
+        // All ranks share this machine.
+        let one_node = given.plan.devices();
         if let Some(group) = cluster.spec.nodes.first_mut() {
             (group.count, group.devices_per_node) = (1, one_node);
             group.intra_node = LinkKind::SharedMemory;

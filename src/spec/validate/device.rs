@@ -45,6 +45,18 @@ impl Document for DeviceSpec {
                 found.add(Finding::new(SIZE, path, message));
             }
         }
+        if let Some(shared) = self.measured.as_ref().and_then(|table| table.contention.as_ref()) {
+            let path = "measured/contention";
+            found.count(SIZE, &format!("{path}/ranks"), shared.ranks, 2, 1_000_000);
+            let bandwidth = shared.memory_bandwidth;
+            let at = format!("{path}/memory_bandwidth");
+            found.positive(SIZE, at, bandwidth.get(), 1e15, &bandwidth.to_string());
+            if !(shared.matmul_rate > 0.0 && shared.matmul_rate <= 1.0) {
+                let rate = shared.matmul_rate;
+                let message = format!("`matmul_rate` is {rate}, not above 0 and at most 1");
+                found.add(Finding::new(SIZE, format!("{path}/matmul_rate"), message));
+            }
+        }
         let latency = kernels.kernel_latency;
         if latency.get() > 1.0 {
             let message = format!("`kernel_latency` is {latency}, more than a second");

@@ -1,0 +1,262 @@
+//! Kernels of the probes, measured by ranks of this machine: by the first alone, and by all at
+//! once, in turn.
+//!
+//! Cores of one machine share its memory and its last-level cache, and those of a rented one may be
+//! halves of one core. So each kernel has two times: while the other ranks wait, and while they are
+//! busy with the same kernels.
+
+use super::probes::{Probe, probes};
+use super::{Request, benchmark, plan, stack};
+use crate::cost::fit::MeasuredKernel;
+use crate::cost::optimizer_kernels;
+use crate::executor::comm::Ranks;
+use crate::executor::error::{ExecutorError, Result};
+use crate::executor::gauge::{self, Gauge, Reading};
+use crate::executor::launch::launch;
+use crate::executor::measure::{self, median};
+use crate::executor::rank::{Groups, Rank, Seat};
+use crate::executor::record::Beside;
+use crate::executor::setup::{self, RunOptions};
+use crate::executor::task::{Answer, Mode, Task};
+use crate::graph::{Kernel, PassKind};
+use crate::planner::job::Job;
+use crate::sharding::Instruction;
+use crate::spec::Precision;
+use crate::units::{Bytes, Seconds};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tch::{Device, Kind};
+
+/// Seconds of a kernel, one entry for each time that it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What ran.
+    pub kernel: Kernel,
+    /// While the other ranks waited.
+    pub alone_s: Vec<f64>,
+    /// While all were busy.
+    pub busy_s: Vec<f64>,
+}
+
+/// Kernels with the middle one of their times.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Measured {
+    /// By one rank while the others waited.
+    pub(super) alone: Vec<MeasuredKernel>,
+    /// By all ranks at once; none where there is one.
+    pub(super) busy: Vec<MeasuredKernel>,
+    /// Bytes a second of a copy that no cache holds, by each of the ranks at once; and the speed of a
+    /// product in the cache then over that of one rank alone. None where there is one rank.
+    pub(super) shared: Option<[f64; 2]>,
+    /// How fast the machine was meanwhile, while one rank was busy and while all were.
+    pub(super) pace: [Option<Reading>; 2],
+    /// What all runs took over what they were if each took the middle one of its times.
+    pub(super) interruptions: f64,
+}
+
+/// Rounds over all probes, and runs of each in a round, alone and busy.
+const fn rounds(quick: bool) -> (usize, usize) {
+    if quick { (2, 2) } else { (4, 3) }
+}
+
+/// Measures the kernels of the probes on `ranks` of this machine.
+pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<Measured> {
+    let all = probes(request.quick, Precision::Fp32);
+    let first = all.first().ok_or_else(|| ExecutorError::Program("no probes".to_owned()))?;
+    let task = Task {
+        mode: Mode::Kernels { quick: request.quick },
+        model: first.model.clone(),
+        plan: plan(ranks, first.batch),
+        stack: stack()?,
+        cuda: request.cuda,
+        double: false,
+        steps: 1,
+        patience_s: 120.0,
+        fault: None,
+    };
+    let answers = launch(program, &task)?;
+    let count = answers.first().map_or(0, |answer| answer.kernels.len());
+    if count == 0 || answers.iter().any(|answer| answer.kernels.len() != count) {
+        return Err(ExecutorError::Rank("ranks measured different kernels".to_owned()));
+    }
+    let mut measured = Measured::default();
+    let (mut all_s, mut middle_s) = (0.0, 0.0);
+    for index in 0..count {
+        let samples = || answers.iter().filter_map(|answer| answer.kernels.get(index));
+        let times = |of: fn(&Sample) -> &Vec<f64>| -> Vec<f64> {
+            samples().flat_map(|sample| of(sample).iter().copied()).collect()
+        };
+        let Some(kernel) = samples().next().map(|sample| &sample.kernel) else { continue };
+        let mut push = |into: &mut Vec<MeasuredKernel>, times: Vec<f64>| {
+            if times.is_empty() {
+                return;
+            }
+            let middle = median(&times);
+            all_s += times.iter().sum::<f64>();
+            middle_s += middle * times.len() as f64;
+            into.push(MeasuredKernel {
+                device: String::new(),
+                kernel: kernel.clone(),
+                beside: Bytes::ZERO,
+                time: Seconds::new(middle),
+            });
+        };
+        push(&mut measured.alone, times(|sample| &sample.alone_s));
+        push(&mut measured.busy, times(|sample| &sample.busy_s));
+    }
+    let each: Vec<[f64; 2]> = answers.iter().filter_map(|answer| answer.shared).collect();
+    let mean = |index: usize| each.iter().map(|one| one[index]).sum::<f64>() / each.len() as f64;
+    measured.shared = (!each.is_empty()).then(|| [mean(0), mean(1)]);
+    let pace = |of: fn(&Answer) -> &Vec<Reading>| {
+        let all: Vec<Reading> = answers.iter().flat_map(of).copied().collect();
+        gauge::middle(&all)
+    };
+    measured.pace = [pace(|answer| &answer.pace_alone), pace(|answer| &answer.pace)];
+    measured.interruptions = if middle_s > 0.0 { all_s / middle_s } else { 1.0 };
+    Ok(measured)
+}
+
+/// What a rank does: every round all probes, first by rank 0 alone, then by all at once.
+pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> Result<Answer> {
+    let probes = probes(quick, Precision::Fp32);
+    let (rounds, repeats) = rounds(quick);
+    let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
+    let mut answer = Answer::default();
+    let mut gauge = Gauge::new();
+    for _ in 0..rounds {
+        for (probe, samples) in probes.iter().zip(&mut all) {
+            let (job, mut rank) = ready(probe, device)?;
+            rank.iteration()?;
+            wait(world)?;
+            if world.rank() == 0 {
+                answer.pace_alone.push(gauge.read());
+                let found = timed(&job, &mut rank, repeats)?;
+                gather(samples, found, |sample| &mut sample.alone_s);
+            }
+            wait(world)?;
+            if world.size() > 1 {
+                answer.pace.push(gauge.read());
+                let found = timed(&job, &mut rank, repeats)?;
+                gather(samples, found, |sample| &mut sample.busy_s);
+            }
+            wait(world)?;
+        }
+    }
+    answer.kernels = all.into_iter().flatten().collect();
+    answer.shared = shared(world, device)?;
+    Ok(answer)
+}
+
+/// A side of a product whose operands fit in a core's own cache (three matrices of 64 KiB).
+const CACHED: i64 = 128;
+
+/// A copy and a product by all ranks at once, see [`Measured::shared`].
+fn shared(world: &Ranks, device: Device) -> Result<Option<[f64; 2]>> {
+    if world.size() == 1 {
+        return Ok(None);
+    }
+    let product = || benchmark::product(device, Kind::Float, [CACHED; 3]);
+    // One after the other, and then together.
+    let mut alone = 0.0;
+    for rank in 0..world.size() {
+        wait(world)?;
+        if rank == world.rank() {
+            alone = product();
+        }
+    }
+    wait(world)?;
+    let together = product();
+    wait(world)?;
+    let bandwidth = benchmark::copy_bandwidth(device);
+    wait(world)?;
+    Ok(Some([bandwidth, (alone / together).min(1.0)]))
+}
+
+/// Waits for the others, asleep.
+fn wait(world: &Ranks) -> Result<()> {
+    world.real().map_or(Ok(()), |world| Ok(world.barrier()?))
+}
+
+/// A probe as one rank, before its first step.
+fn ready(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
+    let task = Task {
+        mode: Mode::Whole,
+        model: probe.model.clone(),
+        plan: plan(1, probe.batch),
+        stack: stack()?,
+        cuda: device.is_cuda(),
+        double: false,
+        steps: 1,
+        patience_s: 60.0,
+        fault: None,
+    };
+    let (job, choice) = task.choice(&task.plan)?;
+    let options = RunOptions {
+        device,
+        double: false,
+        dropout: true,
+        gate_pieces: 1,
+        at_true_size: true,
+        timed: true,
+    };
+    let program =
+        choice.program(&job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
+    let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
+    let seat = Seat { tensor: 0, data: 0, stage: 0 };
+    let rank = setup::of_program(&job, program, seat, Ranks::Alone, groups, &options)?;
+    Ok((job, rank))
+}
+
+/// Runs a rank `repeats` times: each of its kernels with its times, the optimizer's passes as one.
+fn timed(job: &Job, rank: &mut Rank, repeats: usize) -> Result<Vec<(Kernel, Vec<f64>)>> {
+    rank.recorder.clear();
+    for _ in 0..repeats {
+        rank.iteration()?;
+    }
+    let mut all = Vec::new();
+    for timed in measure::timed(&rank.recorder) {
+        if let Some(Instruction::Compute { kernel, .. }) = timed.instruction(&rank.program) {
+            all.push((kernel.clone(), timed.seconds));
+        }
+    }
+    let beside = rank.recorder.beside_times();
+    let of = |what: &Beside| beside.get(what).cloned().unwrap_or_default();
+    let steps = of(&Beside::GradientNorm).into_iter().zip(of(&Beside::Optimizer));
+    all.push((optimizer(job, rank), steps.map(|(norm, update)| norm + update).collect()));
+    Ok(all)
+}
+
+/// The optimizer's passes over all parameters of a rank, as one.
+fn optimizer(job: &Job, rank: &Rank) -> Kernel {
+    let elements = rank.blocks.iter().flatten().map(|state| state.flat.elements as u64).sum();
+    let training = &job.model.training;
+    let passes = optimizer_kernels(elements, training.precision, &job.stack, training.optimizer);
+    let (mut all_read, mut all_written, mut all_launches) = (Bytes::ZERO, Bytes::ZERO, 0);
+    for pass in &passes {
+        if let Kernel::Memory { read, written, launches, .. } = pass {
+            all_read += *read;
+            all_written += *written;
+            all_launches += launches;
+        }
+    }
+    Kernel::Memory {
+        pass: PassKind::Optimizer,
+        read: all_read,
+        written: all_written,
+        launches: all_launches,
+    }
+}
+
+/// Adds a round's times to those of the rounds before, kernel by kernel.
+fn gather(
+    samples: &mut Vec<Sample>,
+    found: Vec<(Kernel, Vec<f64>)>,
+    of: impl Fn(&mut Sample) -> &mut Vec<f64>,
+) {
+    for (index, (kernel, seconds)) in found.into_iter().enumerate() {
+        if samples.len() == index {
+            samples.push(Sample { kernel, alone_s: Vec::new(), busy_s: Vec::new() });
+        }
+        of(&mut samples[index]).extend(seconds);
+    }
+}

@@ -1,0 +1,247 @@
+//! A device file from measurements.
+
+pub mod benchmark;
+pub(super) mod collectives;
+mod fitting;
+pub mod kernels;
+mod probes;
+
+use super::error::{ExecutorError, Result};
+use super::gauge::Reading;
+use super::measure::median;
+use crate::cost::KernelTable;
+use crate::cost::fit::MeasuredKernel;
+use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
+use crate::spec::machine::{LIBTORCH, Machine};
+use crate::spec::{
+    self, Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
+    MeasuredRow, MeasuredTable, Pace, Precision, ScheduleKind, StackSpec,
+};
+use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
+use fitting::{fit_kernels, fit_link};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+use tch::{Device, Kind};
+
+/// What is measured, and how long for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Name of the device file.
+    pub name: String,
+    /// On a GPU.
+    pub cuda: bool,
+    /// Fewer shapes and repetitions.
+    pub quick: bool,
+    /// What it is measured on.
+    pub machine: Machine,
+}
+
+/// What was known of this machine, or was measured now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibrated {
+    /// Where it is kept; none where it could not be.
+    pub device_file: Option<String>,
+    /// In this run.
+    pub now: bool,
+    /// On what, and when.
+    #[serde(flatten)]
+    pub calibration: Calibration,
+}
+
+/// Ranks at most that are busy at once while kernels are measured.
+const MOST_RANKS: u64 = 8;
+
+/// Measures a device. `program` is this program, which is started again for ranks; `say` is told
+/// what is being measured.
+///
+/// # Errors
+/// What libtorch or a rank reports.
+pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Result<DeviceSpec> {
+    let began = Instant::now();
+    let date = jiff::Timestamp::now();
+    let device = if request.cuda { Device::Cuda(0) } else { Device::Cpu };
+    tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
+    let _no_tape = tch::no_grad_guard();
+    say("memory bandwidth and peak");
+    let mut spec = draft(request, device)?;
+    let precision = if request.cuda { Precision::Bf16Mixed } else { Precision::Fp32 };
+    let ranks = if request.cuda { 1 } else { request.machine.cores.clamp(1, MOST_RANKS) };
+    say(&match ranks {
+        1 => "kernels of one rank".to_owned(),
+        _ => format!("kernels of one rank alone and of {ranks} at once"),
+    });
+    let measured = kernels::measure(program, request, ranks)?;
+    let interruptions = measured.interruptions;
+    // A step has all the interruptions that the middle one of a kernel's few times leaves out:
+    // they are many kernels' together, and go to each by its time.
+    let scaled = |mut kernels: Vec<MeasuredKernel>| {
+        kernels.iter_mut().for_each(|kernel| kernel.time = kernel.time * interruptions);
+        kernels
+    };
+    let (alone, busy) = (scaled(measured.alone), scaled(measured.busy));
+    say("fitting kernels");
+    let errors = fit_kernels(&mut spec, precision, &alone);
+    let element = if precision == Precision::Fp32 { 4 } else { 2 };
+    let pace = |reading: Reading| Pace {
+        product: Seconds::new(reading.product_s),
+        copy: Seconds::new(reading.copy_s),
+    };
+    let [pace_alone, pace_shared] = measured.pace.map(|reading| reading.map(pace));
+    let contention = measured.shared.map(|[memory_bandwidth, matmul_rate]| Contention {
+        ranks,
+        memory_bandwidth: BytesPerSecond::new(memory_bandwidth),
+        matmul_rate,
+        pace: pace_shared,
+        kernels: rows(&busy),
+    });
+    let mut table = MeasuredTable {
+        element_bytes: element,
+        kernels: rows(&alone),
+        collectives: BTreeMap::new(),
+        pace: pace_alone,
+        contention,
+    };
+    let mut of_link = None;
+    if !request.cuda {
+        say("collectives and messages between two ranks");
+        let between = collectives::measure(program, request)?;
+        of_link = Some(fit_link(&mut spec, &between.collectives));
+        table.collectives = collectives::table(&between, collectives::repetitions(request));
+    }
+    spec.measured = Some(table);
+    let calibration = Calibration {
+        processor: request.machine.processor.clone(),
+        cores: request.machine.cores,
+        driver: request.machine.driver.clone(),
+        libtorch: LIBTORCH.to_owned(),
+        date: format!("{date:.0}"),
+        quick: request.quick,
+        duration: Seconds::new(began.elapsed().as_secs_f64()),
+    };
+    let provenance = calibration.summary();
+    spec.kernels.provenance = format!(
+        "{provenance}; kernels with {:.1} % of interruptions; {errors}",
+        100.0 * (interruptions - 1.0)
+    );
+    if let (Some(link), Some(errors)) = (&mut spec.link, of_link) {
+        link.collectives.provenance = format!("{provenance}; {errors}");
+    }
+    spec.source = Some(format!(
+        "Peak and memory bandwidth are what was measured, not a data sheet's; power is an \
+         assumption. {provenance}."
+    ));
+    spec.calibration = Some(calibration);
+    Ok(spec)
+}
+
+/// What is measured at once, with constants to start from.
+fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
+    let side = if request.cuda { 8192 } else { 1024 };
+    let rate = |kind: Kind| {
+        let flops = 2.0 * (side as f64).powi(3);
+        FlopsPerSecond::new(flops / benchmark::product(device, kind, [side; 3]))
+    };
+    let mut peak = BTreeMap::from([(Precision::Fp32, rate(Kind::Float))]);
+    peak.insert(Precision::Bf16Mixed, rate(Kind::BFloat16));
+    let bandwidth = BytesPerSecond::new(benchmark::copy_bandwidth(device));
+    let (sm_count, memory) = if request.cuda {
+        let gpu = lmplan_c10d::gpu(0)?;
+        (gpu.multiprocessors, Bytes::new(gpu.memory))
+    } else {
+        (1, memory_of_a_core())
+    };
+    Ok(DeviceSpec {
+        name: request.name.clone(),
+        peak,
+        memory,
+        memory_bandwidth: bandwidth,
+        sm_count,
+        host_bandwidth: bandwidth,
+        power: Watts::new(if request.cuda { 700.0 } else { 10.0 }),
+        link: (!request.cuda).then(|| LinkSpec {
+            name: "gloo".to_owned(),
+            bandwidth: BytesPerSecond::new(bandwidth.get() / 4.0),
+            latency: Seconds::new(5e-5),
+            pair_bandwidth: None,
+            collectives: CollectiveConstants::default(),
+        }),
+        price_per_hour: None,
+        kernels: KernelConstants {
+            matmul_efficiency: 0.9,
+            power_limited_rate: 1.0,
+            memory_efficiency: 0.9,
+            l2_bandwidth: BytesPerSecond::new(10.0 * bandwidth.get()),
+            kernel_latency: Seconds::new(3e-6),
+            matmul_prologue_k: 30.0,
+            wave_quantisation: 0.1,
+            attention_efficiency: (0.5, 0.4),
+            attention_generation: 2,
+            softmax_flops: 100.0,
+            attention_prologue_keys: 20.0,
+            attention_latency: Seconds::new(1e-5),
+            pass_efficiency: BTreeMap::new(),
+            provenance: String::new(),
+        },
+        measured: None,
+        calibration: None,
+        source: None,
+    })
+}
+
+/// A core's share of the machine's memory.
+fn memory_of_a_core() -> Bytes {
+    let gib = 1u64 << 30;
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    Bytes::new(kib.map_or(gib, |kib| kib * 1024) / cores)
+}
+
+fn stack() -> Result<StackSpec> {
+    let found = spec::load_stack("lmplan", Path::new("."));
+    found.map(|(stack, _)| stack).map_err(|error| ExecutorError::Program(error.to_string()))
+}
+
+/// One device, or replicas.
+fn plan(ranks: u64, batch: u64) -> Plan {
+    Plan {
+        model: String::new(),
+        cluster: String::new(),
+        stack: String::new(),
+        parallelism: Parallelism {
+            tensor: 1,
+            pipeline: 1,
+            data: ranks,
+            context: 1,
+            expert: 1,
+            virtual_stages: 1,
+            sequence_parallel: false,
+        },
+        batch: Batch { global: batch * ranks, micro: batch },
+        lora: None,
+        schedule: ScheduleKind::OneFOneB,
+        optimizer_sharding: OptimizerSharding::None,
+        stages: Vec::new(),
+        operators: BTreeMap::new(),
+    }
+}
+
+/// Measured kernels as rows of a table; of several times of one kernel the middle one.
+fn rows(kernels: &[MeasuredKernel]) -> BTreeMap<String, Vec<MeasuredRow>> {
+    let mut times: BTreeMap<(&str, [u64; 3]), Vec<f64>> = BTreeMap::new();
+    for measured in kernels {
+        if let Some(row) = KernelTable::row_of(&measured.kernel) {
+            times.entry(row).or_default().push(measured.time.get());
+        }
+    }
+    let mut kernels: BTreeMap<String, Vec<MeasuredRow>> = BTreeMap::new();
+    for ((kind, sizes), seconds) in times {
+        let time = Seconds::new(median(&seconds));
+        kernels.entry(kind.to_owned()).or_default().push(MeasuredRow { sizes, time });
+    }
+    kernels
+}

@@ -1,0 +1,68 @@
+//! How fast a machine is at the moment.
+//!
+//! A rented core is as fast as its neighbours leave it: the same product may take twice as long an
+//! hour later. So a product and a copy are timed between whatever else is timed, when a machine is
+//! calibrated and when a plan is run on it, and predictions are made for the pace of the run.
+
+use super::measure::median;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// Side of the product's matrices (1 MiB each).
+const SIDE: i64 = 512;
+
+/// Elements of the copy, 16 MiB: more than a core's own caches hold.
+const ELEMENTS: i64 = 1 << 22;
+
+/// What is timed.
+#[derive(Debug)]
+pub struct Gauge {
+    factor: Tensor,
+    from: Tensor,
+    to: Tensor,
+}
+
+/// Seconds of both, at one moment or in the middle of many.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Of the product.
+    pub product_s: f64,
+    /// Of the copy.
+    pub copy_s: f64,
+}
+
+impl Gauge {
+    /// Ready to be read, in host memory.
+    pub fn new() -> Gauge {
+        let options = (Kind::Float, Device::Cpu);
+        Gauge {
+            factor: Tensor::ones([SIDE, SIDE], options),
+            from: Tensor::ones([ELEMENTS], options),
+            to: Tensor::ones([ELEMENTS], options),
+        }
+    }
+
+    /// Times both, some ten milliseconds.
+    pub fn read(&mut self) -> Reading {
+        let start = Instant::now();
+        drop(self.factor.matmul(&self.factor));
+        let product_s = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        self.to.copy_(&self.from);
+        Reading { product_s, copy_s: start.elapsed().as_secs_f64() }
+    }
+}
+
+impl Default for Gauge {
+    fn default() -> Gauge {
+        Gauge::new()
+    }
+}
+
+/// The middle of some readings; none where there is none.
+pub fn middle(readings: &[Reading]) -> Option<Reading> {
+    let of = |part: fn(&Reading) -> f64| median(&readings.iter().map(part).collect::<Vec<_>>());
+    (!readings.is_empty())
+        .then(|| Reading { product_s: of(|r| r.product_s), copy_s: of(|r| r.copy_s) })
+}
