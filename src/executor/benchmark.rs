@@ -110,6 +110,7 @@ pub fn kernels_of(job: &Job, choice: &Choice, device: Device, repeats: u64) -> R
         gate_pieces: 1,
         at_true_size: true,
         timed: true,
+        seed: 0,
     };
     let program =
         choice.program(job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;

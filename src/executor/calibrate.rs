@@ -294,6 +294,8 @@ fn collectives(program: &Path, request: &Request) -> Result<Vec<MeasuredCollecti
         double: false,
         steps: repetitions(request),
         patience_s: 60.0,
+        seed: 0,
+        precisions: Vec::new(),
         fault: None,
     };
     let answers = launch(program, &task)?;

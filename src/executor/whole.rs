@@ -55,6 +55,8 @@ pub fn run(
         double: false,
         steps: repeats + 1,
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
+        seed: 0,
+        precisions: Vec::new(),
         fault: None,
     };
     let answers = world.launch(&task)?;
