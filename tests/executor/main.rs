@@ -6,3 +6,4 @@ mod faults;
 mod launchers;
 mod ranks;
 mod topologies;
+mod updates;
