@@ -32,7 +32,7 @@ pub struct Compared {
 
 /// Runs the plan and, beside it, the same steps on one device; compares.
 pub(super) fn numerics(task: &Task, number: u64, rank: &mut Rank) -> Result<Compared> {
-    let mut reference = Reference::new(task, rank)?;
+    let mut reference = Reference::new(task, number, rank)?;
     rank.env.keeps_gradients = true;
     for state in rank.blocks.iter_mut().flatten() {
         let options = (Kind::Double, state.gradients.device());
@@ -52,10 +52,10 @@ pub(super) fn numerics(task: &Task, number: u64, rank: &mut Rank) -> Result<Comp
         if groups(rank).any(Ranks::awaits_fault) {
             return Err(ExecutorError::Program(NOT_REACHED.to_owned()));
         }
-        let one = reference.step(&before)?;
+        let one = reference.step(rank, &before)?;
         let after = reference.layout.gather(rank)?;
         judge.step(rank, &own, &one, &after, &reference.layout)?;
-        let expected = reference.updated(&before, &after.gradients, own.gradient_norm)?;
+        let expected = reference.updated(rank, &before, &after.gradients, own.gradient_norm)?;
         judge.updates(rank, (&before, &after), &expected, &reference.layout)?;
         before = after;
     }

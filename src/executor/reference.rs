@@ -1,5 +1,5 @@
 //! What a plan's ranks are held against: the same step on one device, in the plan's own precision
-//! and in 64 bits, from the ranks' own parameters.
+//! and in 64 bits, from the ranks' own parameters. Rank 0 runs it, and tells the others.
 
 use super::assemble::{Held, Layout, Whole};
 use super::error::Result;
@@ -21,6 +21,8 @@ pub(super) struct Reference {
     exact: Rank,
     /// In the plan's precision, where that is another.
     own: Option<Rank>,
+    /// Whether this rank runs it.
+    leads: bool,
     /// Where parameters stand.
     pub(super) layout: Layout,
     /// Type of the plan's activations.
@@ -54,7 +56,7 @@ pub(super) fn unit_roundoff(kind: Kind) -> f64 {
 }
 
 impl Reference {
-    pub(super) fn new(task: &Task, rank: &Rank) -> Result<Reference> {
+    pub(super) fn new(task: &Task, number: u64, rank: &Rank) -> Result<Reference> {
         let plan = task.reference_plan();
         let alone = |task: &Task, device: Device| -> Result<Rank> {
             let (job, choice) = task.choice(&plan)?;
@@ -66,33 +68,40 @@ impl Reference {
         (double.double, double.model.training.precision) = (true, Precision::Fp32);
         let exact = alone(&double, Device::Cpu)?;
         let kind = rank.env.kind;
-        let own = (kind != Kind::Double).then(|| alone(task, rank.env.device)).transpose()?;
+        let leads = number == 0;
+        let has_own = leads && kind != Kind::Double;
+        let own = has_own.then(|| alone(task, rank.env.device)).transpose()?;
         let layout = Layout::of(&exact);
         // In 16 bits there are so many of them that they are part of what one device is off by.
         let has_kinks = kind == Kind::Float && task.model.activation_kind() == Activation::Relu;
         let kink = if has_kinks { KINK_ROUNDINGS * unit_roundoff(kind) } else { 0.0 };
-        Ok(Reference { exact, own, layout, kind, kink })
+        Ok(Reference { exact, own, leads, layout, kind, kink })
     }
 
     /// Chooses the loss scale of a step in fp16, at most the one before: none of one device's
     /// gradients is infinite, not at four times of it either.
     pub(super) fn choose_scale(&mut self, rank: &mut Rank, before: &Held) -> Result<()> {
-        let Some(own) = self.own.as_mut().filter(|_| self.kind == Kind::Half) else {
+        if self.kind != Kind::Half {
             return Ok(());
-        };
-        let steps = own.steps();
-        let mut scale = rank.env.loss_scale;
-        loop {
-            self.layout.adopt(own, &before.master, None)?;
-            own.env.loss_scale = 4.0 * scale;
-            let skipped = own.iteration()?.skipped;
-            own.set_steps(steps);
-            if !skipped || scale <= 1.0 {
-                break;
-            }
-            scale /= 2.0;
         }
-        (rank.env.loss_scale, own.env.loss_scale) = (scale, scale);
+        let mut scale = 0.0;
+        if let Some(own) = &mut self.own {
+            scale = rank.env.loss_scale;
+            let steps = own.steps();
+            loop {
+                self.layout.adopt(own, &before.master, None)?;
+                own.env.loss_scale = 4.0 * scale;
+                let skipped = own.iteration()?.skipped;
+                own.set_steps(steps);
+                if !skipped || scale <= 1.0 {
+                    break;
+                }
+                scale /= 2.0;
+            }
+            own.env.loss_scale = scale;
+        }
+        let told = rank.groups.world.all_reduce(&Tensor::from_slice(&[scale]), false)?;
+        rank.env.loss_scale = told.double_value(&[0]);
         Ok(())
     }
 
@@ -106,8 +115,28 @@ impl Reference {
         Ok((loss, self.layout.gradients(&self.exact)?))
     }
 
-    /// The next step, from what the ranks held before it.
-    pub(super) fn step(&mut self, before: &Held) -> Result<Step> {
+    /// The next step, from what the ranks held before it. A collective of all ranks.
+    pub(super) fn step(&mut self, rank: &Rank, before: &Held) -> Result<Step> {
+        let step = if self.leads {
+            self.run(before)?
+        } else {
+            self.exact.set_steps(self.exact.steps() + 1);
+            let nothing = || before.master.zeros_like();
+            let kink = (self.kink > 0.0).then(nothing);
+            Step { exact: nothing(), noise: nothing(), kink, losses: [0.0; 2] }
+        };
+        let world = &rank.groups.world;
+        let told = |own: &Tensor| world.all_reduce(own, false);
+        let losses = told(&Tensor::from_slice(&step.losses))?;
+        Ok(Step {
+            exact: told(&step.exact)?,
+            noise: told(&step.noise)?,
+            kink: step.kink.as_ref().map(told).transpose()?,
+            losses: [losses.double_value(&[0]), losses.double_value(&[1])],
+        })
+    }
+
+    fn run(&mut self, before: &Held) -> Result<Step> {
         // The values that the ranks multiply by.
         let rounded = before.master.to_kind(self.kind).to_kind(Kind::Double);
         let kink = if self.kink > 0.0 {
@@ -129,17 +158,23 @@ impl Reference {
     }
 
     /// Parameters and moments after the step that has been run, updated in 64 bits from what the
-    /// ranks held before it, by their own gradients and the norm of these.
+    /// ranks held before it, by their own gradients and the norm of these. A collective of all ranks.
     pub(super) fn updated(
         &mut self,
+        rank: &Rank,
         before: &Held,
         gradients: &Tensor,
         norm: f64,
     ) -> Result<[Whole; 3]> {
-        self.layout.adopt(&self.exact, &before.master, Some(&before.moments))?;
-        self.layout.give_gradients(&self.exact, gradients)?;
-        let steps = self.exact.steps();
-        update::optimizer(&mut self.exact, steps, norm)?;
-        self.layout.states(&self.exact)
+        let mut states = [0; 3].map(|_| before.master.zeros_like());
+        if self.leads {
+            self.layout.adopt(&self.exact, &before.master, Some(&before.moments))?;
+            self.layout.give_gradients(&self.exact, gradients)?;
+            let steps = self.exact.steps();
+            update::optimizer(&mut self.exact, steps, norm)?;
+            states = self.layout.states(&self.exact)?;
+        }
+        let told = rank.groups.world.all_reduce(&Tensor::stack(&states, 0), false)?;
+        Ok([0, 1, 2].map(|row| told.select(0, row)))
     }
 }
