@@ -74,7 +74,7 @@ const NORM: &str = "norm of all gradients";
 const TINY: f64 = 1e-30;
 
 /// A replica's master copy may differ from another's by its own rounding.
-const NEAREST: f64 = 1.0 + 0.5f64 * 0.03125;
+const NEAREST: f64 = 1.0 + 1.0 / 64.0;
 
 /// Relative error allowed where nothing is rounded to 16 bits.
 pub(super) fn tolerance(double: bool) -> f64 {
