@@ -4,7 +4,7 @@
 //!
 //!   scripts/build-torch.sh
 //!   LIBTORCH=target/libtorch/torch cargo run --release --features torch \
-//!       --example numerics_sweep -- /tmp/sweep.csv 0 200
+//!       --example numerics_sweep -- ../sweep.csv 0 200
 //!
 //! runs plans 0 to 199, one family after the other, and adds a line for each run to the file; then
 //! prints counts and worst errors of all that stands there. Plans are a function of their number, so
