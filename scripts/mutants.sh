@@ -22,7 +22,7 @@ export LMPLAN_LIBTORCH=${LMPLAN_LIBTORCH:-$root/target/libtorch}
 tests() {
     case $2 in
     *src/executor*)
-        scripts/build-torch.sh test --quiet --test executor -- autograd >"$1" 2>&1 &&
+        scripts/build-torch.sh test --quiet --test executor -- autograd updates >"$1" 2>&1 &&
             scripts/build-torch.sh test --quiet --test executor -- ranks >>"$1" 2>&1
         ;;
     *)

@@ -29,6 +29,8 @@ pub struct DataShape {
     pub masked: i64,
     /// Sequences of a step.
     pub global_batch: i64,
+    /// Which data: another number gives others.
+    pub seed: u64,
 }
 
 /// Data of one step, for all of its sequences.
@@ -53,6 +55,7 @@ pub struct MicroBatch {
     first: i64,
     count: i64,
     global_batch: i64,
+    /// Names the step's data.
     step: u64,
 }
 
@@ -74,6 +77,11 @@ impl Stream {
     }
 }
 
+/// What names a step's data, or a layer's weights, of a seed; the number itself of seed 0.
+fn of_seed(number: u64, seed: u64) -> u64 {
+    number ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// Whole numbers below a limit, \[rows, all sequences\].
 fn numbers(name: &str, step: u64, limit: i64, shape: [i64; 2]) -> Tensor {
     let mut stream = Stream(seed_of(&["data", name], step) as u64);
@@ -86,7 +94,7 @@ fn numbers(name: &str, step: u64, limit: i64, shape: [i64; 2]) -> Tensor {
 impl StepData {
     /// The data of a step.
     pub fn new(shape: DataShape, step: u64, device: Device) -> StepData {
-        StepData { shape, step, device }
+        StepData { shape, step: of_seed(step, shape.seed), device }
     }
 
     /// `count` sequences from `first` on.
@@ -123,8 +131,8 @@ impl MicroBatch {
 }
 
 /// Values of a parameter: norms' scales are near one, all else is small.
-pub fn initial(name: &[&str], layer: u64, shape: &[i64], around: f64) -> Tensor {
-    let mut stream = Stream(seed_of(name, layer) as u64);
+pub fn initial(name: &[&str], layer: u64, seed: u64, shape: &[i64], around: f64) -> Tensor {
+    let mut stream = Stream(seed_of(name, of_seed(layer, seed)) as u64);
     let elements: i64 = shape.iter().product();
     // The sum of three uniform numbers is bell-shaped enough; its variance is a quarter.
     let mut value = || 0.1 * (stream.unit() + stream.unit() + stream.unit() - 1.5) + around;

@@ -5,6 +5,7 @@
 //! timed and what is kept between passes is what the memory model says. Autograd is the test of it
 //! (`tests/executor/`).
 
+mod assemble;
 pub mod calibrate;
 pub mod comm;
 pub mod compare;
@@ -13,7 +14,9 @@ mod cursor;
 pub mod data;
 pub mod environment;
 pub mod error;
+pub mod fault;
 pub mod gauge;
+mod judge;
 pub mod launch;
 pub mod measure;
 pub mod narrow;
@@ -22,11 +25,13 @@ pub mod ops;
 mod passes;
 pub mod rank;
 pub mod record;
+mod reference;
 pub mod report;
 pub mod roles;
 pub mod setup;
 pub mod state;
 pub mod task;
+mod threads;
 mod update;
 pub mod whole;
 pub mod worker;

@@ -3,10 +3,11 @@
 use super::comm::Ranks;
 use super::data::{DataShape, StepData, seed_of};
 use super::error::{ExecutorError, Result};
+use super::fault::{self, In16Bits};
 use super::ops::{Env, Work};
 use super::passes::{BlockPass, Saved};
 use super::record::{Beside, Recorder};
-use super::state::{BlockState, Held, StateOptions};
+use super::state::{BlockState, Held, StateOptions, Table};
 use super::update;
 use crate::graph::{BlockKind, OpKind};
 use crate::lower::{Action, Program, Step};
@@ -83,6 +84,8 @@ pub struct Rank {
     outbox: BTreeMap<(bool, u32, u32), Tensor>,
     saved: BTreeMap<(u32, u32), Vec<Saved>>,
     sending: Vec<Sending>,
+    /// What goes wrong on purpose.
+    pub(super) fault: Option<In16Bits>,
 }
 
 /// What a rank is made from.
@@ -124,6 +127,7 @@ impl Rank {
             kind: env.kind,
             wide: env.wide,
             device: env.device,
+            seed: data.seed,
         };
         let state = |placed: &crate::lower::Placed| {
             BlockState::new(*placed, program.block(placed.kind), &options, at_true_size)
@@ -146,12 +150,18 @@ impl Rank {
             outbox: BTreeMap::new(),
             saved: BTreeMap::new(),
             sending: Vec::new(),
+            fault: None,
         }
     }
 
     /// Optimizer steps so far.
     pub const fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Has the next iteration be that of the step after so many others.
+    pub(super) const fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
     }
 
     /// Runs the program once.
@@ -165,9 +175,11 @@ impl Rank {
         let mut result = Iteration::default();
         for state in self.blocks.iter_mut().flatten() {
             let _ = state.gradients.zero_();
+            state.sums.iter_mut().for_each(|sums| drop(sums.zero_()));
         }
         for action in self.program.actions.clone() {
             let start = Instant::now();
+            fault::before(self, &action);
             match action {
                 Action::Receive { step, from } => self.receive(step, from)?,
                 Action::Run(step) if step.backward => self.backward(step, &data)?,
@@ -185,6 +197,7 @@ impl Rank {
                 }
                 Action::GatherParameters => update::gather_parameters(self)?,
             }
+            fault::after(self, &action);
             self.recorder.ran(&action, start);
         }
         for sending in std::mem::take(&mut self.sending) {
@@ -269,7 +282,8 @@ impl Rank {
             let gathered = self.gathered(state)?;
             let table = self.table_for(state);
             let table = table.as_ref();
-            let held = Held { flat: &state.flat, weights: &gathered, gradients: None, table };
+            let flat = &state.flat;
+            let held = Held { flat, weights: &gathered, gradients: None, sums: None, table };
             let seed = self.seed(step, state.placed.layer);
             let work = Work { env: &self.env, held: &held, batch: &batch, seed };
             let code = self.program.block(state.placed.kind);
@@ -346,8 +360,8 @@ impl Rank {
             let gradients = whole.as_ref().unwrap_or(&state.gradients);
             let table = self.table_for(state);
             let table = table.as_ref();
-            let gradients = Some(gradients);
-            let held = Held { flat: &state.flat, weights: &gathered, gradients, table };
+            let (gradients, sums) = (Some(gradients), state.sums.as_ref());
+            let held = Held { flat: &state.flat, weights: &gathered, gradients, sums, table };
             let seed = self.seed(step, state.placed.layer);
             let work = Work { env: &self.env, held: &held, batch: &batch, seed };
             let code = self.program.block(state.placed.kind);
@@ -367,8 +381,8 @@ impl Rank {
         Ok(())
     }
 
-    /// The token embedding's table with its gradient, where a block shares both.
-    fn table_for(&self, state: &BlockState) -> Option<[Tensor; 2]> {
+    /// The token embedding's table, where a block shares it.
+    fn table_for(&self, state: &BlockState) -> Option<Table> {
         let shares = self.shared_table && state.placed.kind == BlockKind::Head;
         self.blocks.first()?.first().filter(|_| shares)?.table()
     }

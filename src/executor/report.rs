@@ -1,7 +1,7 @@
 //! What was verified, for people and for programs.
 
 use super::calibrate::Calibrated;
-use super::numerics::Numerics;
+use super::numerics::{Kept, Numerics, Numerics16Bit};
 use crate::sim::Timeline;
 use crate::units::Bytes;
 use serde::Serialize;
@@ -24,6 +24,9 @@ pub struct Verified {
     /// Several ranks against one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numerics: Option<Numerics>,
+    /// The same in the 16 bits of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numerics_16_bit: Option<Numerics16Bit>,
     /// Times against predictions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
@@ -150,6 +153,7 @@ impl Verified {
             device: device.to_owned(),
             calibrated: None,
             numerics: None,
+            numerics_16_bit: None,
             timing: None,
             memory: None,
             memory_by_stage: Vec::new(),
@@ -160,15 +164,8 @@ impl Verified {
 
     /// What did not hold, if something did not.
     pub fn failure(&self, tolerance: f64) -> Option<String> {
-        if let Some(numerics) = self.numerics.as_ref().filter(|numerics| !numerics.passed) {
-            return Some(format!(
-                "the ranks do not compute what one device computes: loss off by {:.1e}, gradients \
-                 by {:.1e} (`{}`), {:.0e} allowed",
-                numerics.loss_max_error,
-                numerics.gradient_max_error,
-                numerics.worst,
-                numerics.tolerance
-            ));
+        if let Some(what) = self.numerical_failure() {
+            return Some(format!("the ranks do not compute what one device computes: {what}"));
         }
         let timing = self.timing.as_ref()?;
         let error = timing.iteration.error;
@@ -177,6 +174,44 @@ impl Verified {
             format!("the predicted iteration is off by {off:+.1} %, {allowed:.0} % allowed")
         })
     }
+
+    fn numerical_failure(&self) -> Option<String> {
+        if let Some(found) = self.numerics.as_ref().filter(|found| !found.passed) {
+            return Some(format!(
+                "loss off by {:.1e}, gradients by {:.1e} (`{}`), {}; {:.0e} allowed",
+                found.loss_max_error,
+                found.gradient_max_error,
+                found.worst,
+                kept(&found.kept),
+                found.tolerance
+            ));
+        }
+        let found = self.numerics_16_bit.as_ref().filter(|found| !found.passed)?;
+        Some(format!(
+            "in {} loss off by {} and gradients by {} (`{}`) times what one device is off by, {:.0} \
+             times allowed; {}, {:.0e} allowed",
+            found.precision,
+            times(found.loss_ratio),
+            times(found.worst_ratio),
+            found.worst,
+            found.factor,
+            kept(&found.kept),
+            found.tolerance
+        ))
+    }
+}
+
+/// A ratio, short however large.
+fn times(ratio: f64) -> String {
+    if ratio < 1e4 { format!("{ratio:.1}") } else { format!("{ratio:.0e}") }
+}
+
+/// What the ranks make of their gradients, in words.
+fn kept(kept: &Kept) -> String {
+    format!(
+        "sums by {:.1e} (`{}`), updates by {:.1e} (`{}`)",
+        kept.sum_max_error, kept.sum_worst, kept.update_max_error, kept.update_worst
+    )
 }
 
 fn seconds(value: f64) -> String {
@@ -206,6 +241,9 @@ pub fn print(verified: &Verified, style: Style, out: &mut dyn Write) -> io::Resu
 
 fn csv(verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "name,predicted_s,measured_s,error,spread")?;
+    for (name, error) in numerical_errors(verified) {
+        writeln!(out, "{name},,,{error},")?;
+    }
     for row in verified.timing.iter().flat_map(|timing| &timing.by_op_class) {
         let times = row.times;
         writeln!(
@@ -217,28 +255,32 @@ fn csv(verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What numerics found, by name: relative errors, in 16 bits those of loss and gradients in errors of
+/// one device.
+fn numerical_errors(verified: &Verified) -> Vec<(String, f64)> {
+    let mut all = Vec::new();
+    let mut add = |precision: &str, loss: f64, gradients: f64, kept: &Kept| {
+        let errors = [
+            ("loss", loss),
+            ("gradients", gradients),
+            ("sums", kept.sum_max_error),
+            ("updates", kept.update_max_error),
+        ];
+        all.extend(errors.map(|(what, error)| (format!("numerics {precision} {what}"), error)));
+    };
+    if let Some(found) = &verified.numerics {
+        add("fp32", found.loss_max_error, found.gradient_max_error, &found.kept);
+    }
+    if let Some(found) = &verified.numerics_16_bit {
+        add(found.precision, found.loss_ratio, found.worst_ratio, &found.kept);
+    }
+    all
+}
+
 fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<()> {
     let mark = if markdown { "# " } else { "" };
     writeln!(out, "{mark}{} on {}\n", verified.plan, verified.device)?;
-    if let Some(numerics) = &verified.numerics {
-        let verdict = if numerics.passed { "equal" } else { "NOT EQUAL" };
-        let from = numerics.reduced_from.as_ref();
-        let from = from.map_or(String::new(), |ways| format!(", reduced from {ways}"));
-        writeln!(
-            out,
-            "Numerics: {} ({} processes{from}) and one device are {verdict} over {} steps",
-            numerics.ways, numerics.ranks, numerics.steps
-        )?;
-        writeln!(
-            out,
-            "  loss off by {:.1e}, worst of {} gradients by {:.1e} ({}); {:.0e} allowed\n",
-            numerics.loss_max_error,
-            numerics.gradients,
-            numerics.gradient_max_error,
-            numerics.worst,
-            numerics.tolerance
-        )?;
-    }
+    numerics(verified, out)?;
     if let Some(timing) = &verified.timing {
         let iteration = timing.iteration;
         writeln!(
@@ -277,6 +319,56 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
     }
     for note in &verified.notes {
         writeln!(out, "Note: {note}")?;
+    }
+    Ok(())
+}
+
+fn numerics(verified: &Verified, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(found) = &verified.numerics {
+        let verdict = if found.passed { "equal" } else { "NOT EQUAL" };
+        let from = found.reduced_from.as_ref();
+        let from = from.map_or(String::new(), |ways| format!(", reduced from {ways}"));
+        writeln!(
+            out,
+            "Numerics in fp32: {} ({} processes{from}) and one device are {verdict} over {} steps",
+            found.ways, found.ranks, found.steps
+        )?;
+        writeln!(
+            out,
+            "  loss off by {:.1e}, worst of {} gradients by {:.1e} ({}), sums by {:.1e}, updates by \
+             {:.1e}; {:.0e} allowed\n",
+            found.loss_max_error,
+            found.gradients,
+            found.gradient_max_error,
+            found.worst,
+            found.kept.sum_max_error,
+            found.kept.update_max_error,
+            found.tolerance
+        )?;
+    }
+    if let Some(found) = &verified.numerics_16_bit {
+        let verdict = if found.passed { "as exact as" } else { "NOT AS EXACT AS" };
+        let given = found.instead_of.map_or(String::new(), |given| format!(" instead of {given}"));
+        writeln!(
+            out,
+            "Numerics in {}{given}: the ranks are {verdict} one device, against fp64, over {} steps",
+            found.precision, found.steps
+        )?;
+        writeln!(
+            out,
+            "  loss off by {}, worst of {} gradients by {} ({}) times what one device is off by; {:.0} \
+             times allowed",
+            times(found.loss_ratio),
+            found.gradients,
+            times(found.worst_ratio),
+            found.worst,
+            found.factor
+        )?;
+        writeln!(
+            out,
+            "  sums by {:.1e}, updates by {:.1e}; {:.0e} allowed\n",
+            found.kept.sum_max_error, found.kept.update_max_error, found.tolerance
+        )?;
     }
     Ok(())
 }

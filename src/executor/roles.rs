@@ -97,6 +97,7 @@ pub fn execute(
         gate_pieces: program.tensor,
         at_true_size: true,
         timed: true,
+        seed: 0,
     };
     let ways = program.tensor as i64;
     let tensor = if ways > 1 { Ranks::Imitated { size: ways } } else { Ranks::Alone };

@@ -26,6 +26,8 @@ pub struct RunOptions {
     pub at_true_size: bool,
     /// Instructions are timed.
     pub timed: bool,
+    /// Which weights and data: another number gives others.
+    pub seed: u64,
 }
 
 impl RunOptions {
@@ -38,12 +40,13 @@ impl RunOptions {
             gate_pieces,
             at_true_size: false,
             timed: false,
+            seed: 0,
         }
     }
 }
 
 /// Type of activations and that of gradients and states.
-fn kinds(precision: Precision, double: bool) -> Result<(Kind, Kind)> {
+pub(super) fn kinds(precision: Precision, double: bool) -> Result<(Kind, Kind)> {
     match precision {
         Precision::Fp32 | Precision::Tf32 if double => Ok((Kind::Double, Kind::Double)),
         Precision::Fp32 | Precision::Tf32 => Ok((Kind::Float, Kind::Float)),
@@ -62,6 +65,7 @@ pub fn data_shape(model: &ModelSpec) -> DataShape {
         types: model.token_types() as i64,
         masked: model.training.max_predictions_per_sequence.map_or(rows, |count| count as i64),
         global_batch: model.training.global_batch_size as i64,
+        seed: 0,
     }
 }
 
@@ -111,13 +115,15 @@ pub fn of_program(
         // Gradients of 16-bit floats vanish below 6e-8 (Micikevicius et al. 2018, section 3.2).
         loss_scale: if half { 4096.0 } else { 1.0 },
         global_batch: job.model.training.global_batch_size as i64,
+        kink: 0.0,
+        keeps_gradients: false,
     };
     Ok(Rank::new(RankSetup {
         program,
         env,
         groups,
         seat,
-        data: data_shape(&job.model),
+        data: DataShape { seed: options.seed, ..data_shape(&job.model) },
         optimizer: job.model.training.optimizer,
         at_true_size: options.at_true_size,
         timed: options.timed,

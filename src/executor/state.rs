@@ -30,8 +30,13 @@ impl Range {
         self.parameter.local_shape().iter().map(|side| *side as i64).collect()
     }
 
+    /// It in a flat buffer, as a view of its shape.
+    pub fn view(&self, flat: &Tensor) -> Tensor {
+        flat.narrow(0, self.start, self.length).view(self.shape().as_slice())
+    }
+
     /// Its values before training, unsharded.
-    pub fn initial(&self, placed: Placed) -> Tensor {
+    pub fn initial(&self, placed: Placed, seed: u64) -> Tensor {
         let kind = format!("{:?}", placed.kind);
         // A tied weight is the token embedding's.
         let name: [&str; 3] = if self.parameter.tied {
@@ -41,7 +46,7 @@ impl Range {
         };
         let shape: Vec<i64> = self.parameter.shape.iter().map(|side| *side as i64).collect();
         let around = if self.is_scale { 1.0 } else { 0.0 };
-        initial(&name, placed.layer, &shape, around)
+        initial(&name, placed.layer, seed, &shape, around)
     }
 
     /// A rank's part of a whole parameter; what is beyond the end is zero.
@@ -113,25 +118,35 @@ pub(crate) struct Held<'a> {
     pub(crate) flat: &'a Flat,
     pub(crate) weights: &'a Tensor,
     pub(crate) gradients: Option<&'a Tensor>,
-    /// The token embedding's table and its gradient, where they stand in another block.
-    pub(crate) table: Option<&'a [Tensor; 2]>,
+    /// What is added to the gradients, summed in 64 bits, where that is asked for.
+    pub(crate) sums: Option<&'a Tensor>,
+    /// The token embedding's table, where it stands in another block.
+    pub(crate) table: Option<&'a Table>,
+}
+
+/// The token embedding's table where it stands, as views.
+pub(crate) struct Table {
+    weights: Tensor,
+    gradients: Tensor,
+    sums: Option<Tensor>,
 }
 
 impl Held<'_> {
     /// A parameter, as a view.
     pub(crate) fn weight(&self, operator: usize, name: &str) -> Result<Tensor> {
         let range = match (self.flat.find(operator, name), self.table) {
-            (Err(_), Some([table, _])) => return Ok(table.shallow_clone()),
+            (Err(_), Some(table)) => return Ok(table.weights.shallow_clone()),
             (found, _) => found?,
         };
-        Ok(self.weights.narrow(0, range.start, range.length).view(range.shape().as_slice()))
+        Ok(range.view(self.weights))
     }
 
     /// Adds to a parameter's gradient.
     pub(crate) fn add(&self, operator: usize, name: &str, gradient: &Tensor) -> Result<()> {
         let range = match (self.flat.find(operator, name), self.table) {
-            (Err(_), Some([_, table])) => {
-                let _ = table.shallow_clone().g_add_(&gradient.to_kind(table.kind()));
+            (Err(_), Some(table)) => {
+                add_to(Some(&table.gradients), gradient);
+                add_to(table.sums.as_ref(), gradient);
                 return Ok(());
             }
             (found, _) => found?,
@@ -139,9 +154,17 @@ impl Held<'_> {
         let Some(buffer) = self.gradients else {
             return Err(ExecutorError::Program("a gradient arises in a forward pass".into()));
         };
-        let mut view = buffer.narrow(0, range.start, range.length).view(range.shape().as_slice());
-        let _ = view.g_add_(&gradient.to_kind(buffer.kind()));
+        let view = |flat: &Tensor| range.view(flat);
+        add_to(Some(&view(buffer)), gradient);
+        add_to(self.sums.map(view).as_ref(), gradient);
         Ok(())
+    }
+}
+
+/// Adds to a tensor, where there is one.
+fn add_to(sum: Option<&Tensor>, term: &Tensor) {
+    if let Some(sum) = sum {
+        let _ = sum.shallow_clone().g_add_(&term.to_kind(sum.kind()));
     }
 }
 
@@ -162,6 +185,9 @@ pub struct BlockState {
     pub own_weights: Option<Tensor>,
     /// Gradients: all of them, or this rank's part.
     pub gradients: Tensor,
+    /// All that this rank has added to gradients in a step, summed in 64 bits; where that is asked
+    /// for.
+    pub sums: Option<Tensor>,
     /// First and second moments of this rank's part.
     pub moments: [Tensor; 2],
     /// This rank's part of the flat buffer: first element and length.
@@ -189,6 +215,8 @@ pub struct StateOptions {
     pub wide: Kind,
     /// Where they are.
     pub device: Device,
+    /// Which initial values.
+    pub seed: u64,
 }
 
 impl BlockState {
@@ -210,10 +238,9 @@ impl BlockState {
                 let around = if range.is_scale { 1.0 } else { 0.0 };
                 Tensor::randn(shape.as_slice(), narrow) * 0.02 + around
             } else {
-                range.part(&range.initial(placed), options.tensor.0)
+                range.part(&range.initial(placed, options.seed), options.tensor.0)
             };
-            let mut view = weights.narrow(0, range.start, range.length).view(shape.as_slice());
-            view.copy_(&own);
+            range.view(&weights).copy_(&own);
         }
         let part = if options.split_states {
             let length = flat.elements / replicas;
@@ -240,6 +267,7 @@ impl BlockState {
             weights: (!options.split_parameters).then_some(weights),
             own_weights,
             gradients: Tensor::zeros([gradients], wide),
+            sums: None,
             moments: [Tensor::zeros([part.1], wide), Tensor::zeros([part.1], wide)],
             master,
             part,
@@ -252,13 +280,15 @@ impl BlockState {
         self.placed.kind != BlockKind::Layer
     }
 
-    /// The token embedding's table, with its gradient, as views.
-    pub fn table(&self) -> Option<[Tensor; 2]> {
+    /// The token embedding's table.
+    pub(crate) fn table(&self) -> Option<Table> {
         let range = self.flat.ranges.iter().find(|range| range.operator_name == "token")?;
-        let view = |flat: &Tensor| {
-            flat.narrow(0, range.start, range.length).view(range.shape().as_slice())
-        };
-        Some([view(self.weights.as_ref()?), view(&self.gradients)])
+        let view = |flat: &Tensor| range.view(flat);
+        Some(Table {
+            weights: view(self.weights.as_ref()?),
+            gradients: view(&self.gradients),
+            sums: self.sums.as_ref().map(view),
+        })
     }
 
     /// The overlap of a range with what this rank holds of the gradients: first element in the

@@ -1,7 +1,9 @@
 //! What a rank's process is asked to do, and what it answers. Both are JSON lines.
 
 use super::comm::Ranks;
+use super::compare::Compared;
 use super::error::{ExecutorError, Result};
+use super::fault::In16Bits;
 use super::gauge::Reading;
 use super::rank::{Groups, Seat};
 use super::record::{Beside, Ran};
@@ -11,7 +13,7 @@ use crate::graph::Collective;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
-use crate::spec::{self, Cluster, ModelSpec, StackSpec};
+use crate::spec::{self, Cluster, ModelSpec, Precision, StackSpec};
 use lmplan_c10d::{Group, Store};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -54,6 +56,12 @@ pub struct Task {
     pub steps: u64,
     /// A rank that waits longer for another gives up.
     pub patience_s: f64,
+    /// Which weights and data: another number gives others.
+    #[serde(default)]
+    pub seed: u64,
+    /// What numerics are run in, one after the other; none: in the model's own.
+    #[serde(default)]
+    pub precisions: Vec<Precision>,
     /// Do something wrong on purpose, so that a test can see that it is noticed.
     #[serde(default)]
     pub fault: Option<Fault>,
@@ -75,6 +83,8 @@ pub enum Fault {
     /// A collective of each step is left out on all ranks: that of each group of this kind after so
     /// many others.
     Collective(GroupKind, u64),
+    /// Something is done in 16 bits that needs 32, on all ranks.
+    In16Bits(In16Bits),
 }
 
 /// A kind of group of ranks.
@@ -106,10 +116,8 @@ pub enum Line {
 /// The result of a rank.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Answer {
-    /// By step: this rank's share of the loss, and that of one device.
-    pub losses: Vec<(f64, f64)>,
-    /// Largest relative error of the gradients of a parameter, by parameter, over all steps.
-    pub gradients: Vec<(String, f64)>,
+    /// How far this rank is from one device, by precision.
+    pub compared: Vec<Compared>,
     /// Seconds of each iteration.
     pub iterations_s: Vec<f64>,
     /// Most bytes that tensors took.
@@ -137,6 +145,23 @@ pub struct Answer {
 }
 
 impl Task {
+    /// One step on cores of this machine, with nothing that goes wrong.
+    pub fn new(mode: Mode, model: ModelSpec, plan: Plan, stack: StackSpec) -> Task {
+        Task {
+            mode,
+            model,
+            plan,
+            stack,
+            cuda: false,
+            double: false,
+            steps: 1,
+            patience_s: 60.0,
+            seed: 0,
+            precisions: Vec::new(),
+            fault: None,
+        }
+    }
+
     /// The job and the choice.
     ///
     /// # Errors
@@ -170,7 +195,20 @@ impl Task {
     /// How its ranks run.
     pub fn options(&self, device: Device) -> RunOptions {
         let comparable = RunOptions::comparable(self.plan.parallelism.tensor, self.double);
-        RunOptions { device, ..comparable }
+        RunOptions { device, seed: self.seed, ..comparable }
+    }
+
+    /// The task for each precision that numerics are run in.
+    pub fn by_precision(&self) -> Vec<Task> {
+        let of = |precision: &Precision| {
+            let mut task = self.clone();
+            task.model.training.precision = *precision;
+            task
+        };
+        match self.precisions.as_slice() {
+            [] => vec![self.clone()],
+            all => all.iter().map(of).collect(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ const CLIP: f64 = 1.0;
 
 /// Constants of the update, those of GPT-3 (Brown et al. 2020, table 2.1 and appendix B) but for the
 /// decay. The rate is BERT's (Devlin et al. 2019), and within those of GPT-3.
-const ADAM: Adam = Adam { rate: 1e-4, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
+pub(super) const ADAM: Adam = Adam { rate: 1e-4, betas: (0.9, 0.95), decay: 0.0, epsilon: 1e-8 };
 
 /// Added to the denominator of LAMB's update (NVIDIA/apex, `FusedLAMB`).
 const LAMB_EPSILON: f64 = 1e-6;
@@ -127,7 +127,7 @@ pub(super) fn reduce_over_data(rank: &mut Rank, chunk: u32) -> Result<()> {
 }
 
 /// The gradients that this rank's optimizer applies.
-fn own_gradients(state: &BlockState) -> Tensor {
+pub(super) fn own_gradients(state: &BlockState) -> Tensor {
     let (first, length) = state.part;
     if state.gradients.size()[0] == length {
         state.gradients.shallow_clone()
@@ -185,7 +185,8 @@ pub(super) fn optimizer(rank: &mut Rank, step: u64, norm: f64) -> Result<()> {
     let scale = rank.env.loss_scale / clip;
     rank.recorder.beside(Beside::Optimizer, || -> Result<()> {
         for state in rank.blocks.iter().flatten() {
-            let gradients = own_gradients(state);
+            let own = own_gradients(state);
+            let gradients = if rank.env.keeps_gradients { own.copy() } else { own };
             match rank.optimizer {
                 Optimizer::Adam => lmplan_c10d::adam(
                     &state.master,
@@ -281,7 +282,7 @@ pub(super) fn gather_parameters(rank: &mut Rank) -> Result<()> {
 
 /// All gradients of a block on this rank, unscaled, collected from the replicas where they are
 /// split. A collective of the replicas.
-pub(crate) fn whole_gradients(rank: &Rank, state: &BlockState) -> Result<Tensor> {
+pub(super) fn whole_gradients(rank: &Rank, state: &BlockState) -> Result<Tensor> {
     let whole = if state.part.1 == state.flat.elements {
         state.gradients.shallow_clone()
     } else {

@@ -51,15 +51,10 @@ pub fn execute(
     (cuda, repeats): (bool, u64),
 ) -> Result<Ran> {
     let task = Task {
-        mode: Mode::Whole,
-        model: job.model.clone(),
-        plan: plan.clone(),
-        stack: job.stack.clone(),
         cuda,
-        double: false,
         steps: repeats + 1,
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
-        fault: None,
+        ..Task::new(Mode::Whole, job.model.clone(), plan.clone(), job.stack.clone())
     };
     Ok(Ran { answers: world.launch(&task)? })
 }

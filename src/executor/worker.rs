@@ -5,7 +5,7 @@ use super::comm::Ranks;
 use super::compare;
 use super::error::Result;
 use super::gauge::Gauge;
-use super::rank::{Rank, Seat};
+use super::rank::{Groups, Rank, Seat};
 use super::setup;
 use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
 use crate::lower::Action;
@@ -72,7 +72,7 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
 }
 
 /// What libtorch said; the stack that follows it is of no use here.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -82,7 +82,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.split("\\n").next().and_then(|t| t.lines().next()).unwrap_or(text).to_owned()
 }
 
-fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
+/// Runs a task as one of its ranks, in this thread.
+pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     // One core for each rank, as the device of the machine's cores is calibrated.
     tch::set_num_threads(1);
     lmplan_c10d::keep_host_memory();
@@ -116,20 +117,40 @@ fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     if let Mode::Kernels { quick } = task.mode {
         return calibrate::kernels::work(&groups.world, device(task.cuda, 0), quick);
     }
-    let mut options = task.options(device(task.cuda, meeting.local_rank));
-    options.timed = task.mode == Mode::Whole;
-    options.dropout = task.mode == Mode::Whole;
-    options.at_true_size = task.mode == Mode::Whole;
+    let device = device(task.cuda, meeting.local_rank);
+    if task.mode == Mode::Numerics {
+        return numerics(task, (meeting.rank, device), tensor, groups);
+    }
+    let mut options = task.options(device);
+    (options.timed, options.dropout, options.at_true_size) = (true, true, true);
     let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &options)?;
-    if let Some(Fault::Skip(action)) = &task.fault {
-        rank.program.actions.retain(|other| name_of(other) != Some(action));
-    }
-    match task.mode {
-        Mode::Numerics => compare::numerics(task, meeting.rank, &mut rank),
-        Mode::Whole | Mode::Collectives | Mode::Kernels { .. } => {
-            whole(task, &mut rank, &mut gauge)
+    whole(task, &mut rank, &mut gauge)
+}
+
+/// Compares the plan with one device, in each precision.
+fn numerics(
+    task: &Task,
+    (number, device): (u64, Device),
+    mut tensor: Ranks,
+    mut groups: Groups,
+) -> Result<Answer> {
+    let p = &task.plan.parallelism;
+    let seat = Seat::of(number, p.tensor, p.data);
+    let mut answer = Answer::default();
+    for task in task.by_precision() {
+        let (job, choice) = task.choice(&task.plan)?;
+        let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &task.options(device))?;
+        match &task.fault {
+            Some(Fault::Skip(action)) => {
+                rank.program.actions.retain(|other| name_of(other) != Some(action));
+            }
+            Some(Fault::In16Bits(what)) => rank.fault = Some(*what),
+            _ => {}
         }
+        answer.compared.push(compare::numerics(&task, number, &mut rank)?);
+        (tensor, groups) = (rank.env.tensor, rank.groups);
     }
+    Ok(answer)
 }
 
 /// The GPU of a rank, or the host.
@@ -190,10 +211,9 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
             world.barrier()?;
         }
         let start = Instant::now();
-        let own = rank.iteration()?;
+        rank.iteration()?;
         rank.recorder.synchronize();
         answer.iterations_s.push(start.elapsed().as_secs_f64());
-        answer.losses.push((own.loss, 0.0));
     }
     answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
     answer.times = super::measure::timed(&rank.recorder);

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::error::{ExecutorError, Result};
 use super::launch::{SILENCE, first_cause, follows, hangs, launch, start};
 use super::task::{Answer, Task};
+use super::threads;
 use super::worker::{HEARTBEAT, Meeting};
 use lmplan_c10d::Store;
 use serde::Serialize;
@@ -37,6 +38,8 @@ const PIECE: usize = 4 << 20;
 pub enum World {
     /// Processes of this program, on this machine.
     Here(PathBuf),
+    /// Threads of this process, for numerics that are known not to hang.
+    Threads,
     /// The processes of a launcher; this is rank 0 of them.
     Shared(Shared),
 }
@@ -52,6 +55,7 @@ impl World {
     pub fn launch(&self, task: &Task) -> Result<Vec<Answer>> {
         match self {
             World::Here(program) => launch(program, task),
+            World::Threads => threads::launch(task),
             World::Shared(shared) => shared.lead(task),
         }
     }
@@ -59,7 +63,7 @@ impl World {
     /// Ranks that there can be, where that is known.
     pub const fn size(&self) -> Option<u64> {
         match self {
-            World::Here(_) => None,
+            World::Here(_) | World::Threads => None,
             World::Shared(shared) => Some(shared.environment.size),
         }
     }

@@ -1,7 +1,7 @@
 //! Small models, and runs of them on several ranks.
 
 use lmplan::executor::ExecutorError;
-use lmplan::executor::numerics::{self, Numerics};
+use lmplan::executor::numerics::{self, Found};
 use lmplan::executor::task::{Mode, Task};
 use lmplan::executor::world::World;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
@@ -126,17 +126,25 @@ pub(crate) fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
         double: true,
         steps: 3,
         patience_s: 30.0,
+        seed: 0,
+        precisions: Vec::new(),
         fault: None,
     }
 }
 
-pub(crate) fn run(task: &Task) -> Result<Numerics, ExecutorError> {
+/// Runs it with a process for each rank.
+pub(crate) fn run(task: &Task) -> Result<Found, ExecutorError> {
     numerics::run(&World::Here(env!("CARGO_BIN_EXE_lmplan").into()), task, None)
 }
 
+/// Runs it with a thread for each rank.
+pub(crate) fn run_here(task: &Task) -> Result<Found, ExecutorError> {
+    numerics::run(&World::Threads, task, None)
+}
+
 pub(crate) fn assert_equal(task: &Task, what: &str) {
-    match run(task) {
-        Ok(numerics) => assert!(numerics.passed, "{what}: {numerics:?}"),
+    match run_here(task) {
+        Ok(found) => assert!(found.passed(), "{what}: {found:?}"),
         Err(error) => panic!("{what}: {error}"),
     }
 }

@@ -1,9 +1,11 @@
 //! What goes wrong on purpose is noticed: collectives that are left out, ranks that die or hang.
 
-use crate::common::{SHAPES, Shape, model, plan, run, task};
+use crate::common::{SHAPES, Shape, model, plan, run, run_here, task};
 use lmplan::executor::compare::NOT_REACHED;
+use lmplan::executor::fault::In16Bits;
 use lmplan::executor::task::{Fault, GroupKind};
 use lmplan::plan::Batch;
+use lmplan::spec::Precision;
 use std::time::{Duration, Instant};
 
 /// Leaves out each collective of a step in turn: how many there are. Those that are `idle` change
@@ -16,10 +18,11 @@ fn each_is_noticed(name: &str, shape: Shape, kind: GroupKind, idle: &[u64]) -> u
         let mut task = task(model(name, 2), plan, true);
         task.fault = Some(Fault::Collective(kind, before));
         let is_idle = idle.contains(&before);
-        match run(&task) {
-            Ok(numerics) => assert_eq!(
-                numerics.passed, is_idle,
-                "{name} {shape:?} without {kind:?} {before}: {numerics:?}"
+        match run_here(&task) {
+            Ok(found) => assert_eq!(
+                found.passed(),
+                is_idle,
+                "{name} {shape:?} without {kind:?} {before}: {found:?}"
             ),
             Err(error) if error.to_string().contains(NOT_REACHED) => return before,
             Err(error) => panic!("{name} {shape:?} {kind:?} {before}: {error}"),
@@ -75,8 +78,8 @@ fn what_is_left_out_is_noticed() {
     ] {
         let mut task = task(model("gpt2-124m", 2), plan(shape, 2), true);
         task.fault = Some(Fault::Skip(action.to_owned()));
-        let numerics = run(&task).unwrap();
-        assert!(!numerics.passed, "without {action}: {numerics:?}");
+        let found = run_here(&task).unwrap();
+        assert!(!found.passed(), "without {action}: {found:?}");
     }
 }
 
@@ -93,5 +96,31 @@ fn a_rank_that_fails_ends_the_run_with_its_reason() {
         let error = run(&task).unwrap_err().to_string();
         assert!(error.contains(reason), "{fault:?}: {error}");
         assert!(start.elapsed() < Duration::from_secs(15), "{fault:?}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn what_needs_32_bits_is_noticed_in_16() {
+    let bf16 = Precision::Bf16Mixed;
+    for (fault, shape, precision, noticed) in [
+        (In16Bits::Accumulate, SHAPES[0], bf16, "sum"),
+        (In16Bits::Accumulate, SHAPES[5], bf16, "sum"),
+        (In16Bits::Reduce, SHAPES[3], bf16, "sum"),
+        (In16Bits::Reduce, SHAPES[4], Precision::Fp16Mixed, "sum"),
+        (In16Bits::Master, SHAPES[1], bf16, "update"),
+        (In16Bits::Master, SHAPES[6], Precision::Fp16Mixed, "update"),
+        (In16Bits::Scale, SHAPES[2], Precision::Fp16Mixed, "update"),
+    ] {
+        let mut task = task(model("gpt2-124m", 2), plan(shape, 2), true);
+        (task.double, task.precisions) = (false, vec![Precision::Fp32, precision]);
+        task.fault = Some(Fault::In16Bits(fault));
+        let found = run_here(&task).unwrap();
+        let in_32_bits = found.in_32_bits.unwrap();
+        assert!(in_32_bits.passed, "{fault:?}: {in_32_bits:?}");
+        let found = found.in_16_bits.unwrap();
+        assert!(!found.passed, "{fault:?} {shape:?}: {found:?}");
+        let (sums, updates) = (found.kept.sum_max_error, found.kept.update_max_error);
+        let [wrong, right] = if noticed == "sum" { [sums, updates] } else { [updates, sums] };
+        assert!(wrong > found.tolerance && right <= found.tolerance, "{fault:?}: {found:?}");
     }
 }

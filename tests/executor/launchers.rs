@@ -113,6 +113,8 @@ fn rank_0_serves_the_others_and_reports() {
 #[test]
 fn a_launcher_serves_the_store() {
     let folder = folder();
+    let model = MODEL.replace("fp32", "bf16-mixed");
+    std::fs::write(folder.path().join("tiny.yaml"), model).unwrap();
     let store = Store::tcp("127.0.0.1", 0, true, Duration::from_secs(20)).unwrap();
     let port = store.port().unwrap();
     // As after an elastic restart, with what the first attempt left.
@@ -124,7 +126,10 @@ fn a_launcher_serves_the_store() {
             process.env("TORCHELASTIC_RESTART_COUNT", attempt);
             process
         };
-        assert_eq!(assert_verified(&run(start, 2))["numerics"]["passed"], true);
+        let report = assert_verified(&run(start, 2));
+        assert_eq!(report["numerics"]["passed"], true);
+        let found = &report["numerics_16_bit"];
+        assert_eq!((&found["precision"], &found["passed"]), (&"bf16-mixed".into(), &true.into()));
     }
 }
 

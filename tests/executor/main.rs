@@ -7,3 +7,4 @@ mod launchers;
 mod measured;
 mod ranks;
 mod topologies;
+mod updates;

@@ -1,10 +1,13 @@
-//! Several ranks, each a process, against one device, in 64 bits: what differs is not rounding.
+//! Several ranks, each a thread, against one device, in 64 bits: what differs is not rounding.
 
-use crate::common::{SHAPES, assert_equal, job, model, plan, task};
-use lmplan::plan::Plan;
+use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
+use lmplan::executor::numerics::{self, Limits};
+use lmplan::plan::{Batch, Plan};
 use lmplan::planner::choice::Choice;
 use lmplan::sharding::STRATEGIES;
-use lmplan::spec::{ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind};
+use lmplan::spec::{
+    Activation, ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind,
+};
 use std::collections::BTreeMap;
 
 #[test]
@@ -81,6 +84,34 @@ fn precisions_agree_within_their_rounding() {
         task.double = false;
         assert_equal(&task, &format!("{precision:?}"));
     }
+}
+
+#[test]
+fn a_relu_near_zero_may_be_on_either_side() {
+    for seed in 0..8 {
+        let mut model = model("opt-125m", 2);
+        assert_eq!(model.activation_kind(), Activation::Relu);
+        // Many inputs, so that some are near zero.
+        (model.ffn_hidden_size, model.training.global_batch_size) = (Some(512), 16);
+        let mut task = task(model, plan((2, 1, 1, 1, true, 0, 0), 2), true);
+        task.plan.batch = Batch { global: 16, micro: 8 };
+        (task.double, task.seed) = (false, seed);
+        assert_equal(&task, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn products_in_fp8_are_run_in_bf16() {
+    let mut model = model("gpt2-124m", 2);
+    model.training.precision = Precision::Fp8;
+    let plan = plan((2, 1, 1, 1, false, 0, 0), 2);
+    let job = job(model, true);
+    let limits = Limits { ranks: 2, steps: 1, cuda: false };
+    let (task, _) = numerics::task(&job.model, &job.stack, &plan, &choice(&job, &plan), limits);
+    let found = run_here(&task).unwrap();
+    assert!(found.passed(), "{found:?}");
+    let found = found.in_16_bits.unwrap();
+    assert_eq!((found.precision, found.instead_of), ("bf16-mixed", Some("fp8")));
 }
 
 /// A random generator for choices (Steele et al. 2014).

@@ -1,5 +1,5 @@
 //! Every combination of ways, sequence parallelism, recomputation, optimizer sharding and schedule
-//! on up to four ranks, each a process, against one device.
+//! on up to four ranks, each a thread, against one device.
 
 use crate::common::{Shape, assert_equal, model, plan, task};
 use lmplan::spec::{Precision, ScheduleKind};

@@ -112,8 +112,12 @@ fn lead(
         let limits = Limits { ranks, steps: args.steps, cuda };
         let (task, reduced) =
             numerics::task(&given.model, &given.stack, &given.plan, &choice, limits);
-        say(&format!("numerics: {} processes", task.plan.devices()));
-        verified.numerics = Some(numerics::run(world, &task, reduced)?);
+        let precisions: Vec<&str> =
+            task.precisions.iter().map(|precision| precision.name()).collect();
+        say(&format!("numerics: {} processes, {}", task.plan.devices(), precisions.join(" and ")));
+        let found = numerics::run(world, &task, reduced)?;
+        verified.numerics = found.in_32_bits;
+        verified.numerics_16_bit = found.in_16_bits;
     }
     super::verify_timing::run(args, &given, (cuda, world), &say, &mut verified)?;
     print(&verified, style(args.format), out)?;

@@ -32,15 +32,8 @@ pub(super) fn measure(program: &Path, request: &Request) -> Result<Between> {
     let (model, _) = spec::load_model("gpt2-124m", Path::new("."))
         .map_err(|error| ExecutorError::Program(error.to_string()))?;
     let task = Task {
-        mode: Mode::Collectives,
-        model,
-        plan: plan(2, 1),
-        stack: stack()?,
-        cuda: false,
-        double: false,
         steps: repetitions(request),
-        patience_s: 60.0,
-        fault: None,
+        ..Task::new(Mode::Collectives, model, plan(2, 1), stack()?)
     };
     let answers = launch(program, &task)?;
     // Who comes first waits for the other: the mean of both is what a step is longer for it.

@@ -63,16 +63,11 @@ const fn rounds(quick: bool) -> (usize, usize) {
 pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<Measured> {
     let all = probes(request.quick, Precision::Fp32);
     let first = all.first().ok_or_else(|| ExecutorError::Program("no probes".to_owned()))?;
+    let mode = Mode::Kernels { quick: request.quick };
     let task = Task {
-        mode: Mode::Kernels { quick: request.quick },
-        model: first.model.clone(),
-        plan: plan(ranks, first.batch),
-        stack: stack()?,
         cuda: request.cuda,
-        double: false,
-        steps: 1,
         patience_s: 120.0,
-        fault: None,
+        ..Task::new(mode, first.model.clone(), plan(ranks, first.batch), stack()?)
     };
     let answers = launch(program, &task)?;
     let count = answers.first().map_or(0, |answer| answer.kernels.len());
@@ -179,17 +174,7 @@ fn wait(world: &Ranks) -> Result<()> {
 
 /// A probe as one rank, before its first step.
 fn ready(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
-    let task = Task {
-        mode: Mode::Whole,
-        model: probe.model.clone(),
-        plan: plan(1, probe.batch),
-        stack: stack()?,
-        cuda: device.is_cuda(),
-        double: false,
-        steps: 1,
-        patience_s: 60.0,
-        fault: None,
-    };
+    let task = Task::new(Mode::Whole, probe.model.clone(), plan(1, probe.batch), stack()?);
     let (job, choice) = task.choice(&task.plan)?;
     let options = RunOptions {
         device,
@@ -198,6 +183,7 @@ fn ready(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
         gate_pieces: 1,
         at_true_size: true,
         timed: true,
+        seed: 0,
     };
     let program =
         choice.program(&job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;

@@ -42,6 +42,11 @@ pub struct Env {
     pub loss_scale: f64,
     /// Sequences of a step, over which the loss is a mean.
     pub global_batch: i64,
+    /// A ReLU passes gradients on where its input is above this, in root mean squares of its
+    /// inputs: zero, but where it is asked what another side of zero would change.
+    pub kink: f64,
+    /// The optimizer leaves gradients as they are; Adam's kernel scales them in place otherwise.
+    pub keeps_gradients: bool,
 }
 
 /// What a pass of a block works on.

@@ -53,9 +53,9 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: Tensor, kept: &Kept) -> Re
         OpKind::Norm { norm, .. } => norm_backward(at, &gradient, kept, norm),
         OpKind::Activation(activation) => {
             let input = needed(at, kept.input.as_ref())?;
-            let pieces = local_pieces(at);
+            let (pieces, kink) = (local_pieces(at), at.env().kink);
             let left = at.pass(PassKind::Activation, || {
-                activation_gradient(activation, &gradient, input, pieces)
+                activation_gradient(activation, &gradient, input, (pieces, kink))
             })?;
             Ok(vec![left])
         }
@@ -187,7 +187,7 @@ fn activation_gradient(
     activation: Activation,
     gradient: &Tensor,
     input: &Tensor,
-    pieces: i64,
+    (pieces, kink): (i64, f64),
 ) -> Tensor {
     let gated = |outer: &dyn Fn(&Tensor) -> Tensor, inner: &dyn Fn(&Tensor, &Tensor) -> Tensor| {
         let [gate, up] = factors(input, pieces);
@@ -198,7 +198,8 @@ fn activation_gradient(
     };
     match activation {
         Activation::Gelu => input.gelu_backward(gradient, "none"),
-        Activation::Relu => gradient * input.gt(0.0),
+        Activation::Relu if kink == 0.0 => gradient * input.gt(0.0),
+        Activation::Relu => gradient * input.gt_tensor(&(input.square().mean(None).sqrt() * kink)),
         Activation::SquaredRelu => gradient * input.relu() * 2.0,
         Activation::Tanh => gradient * (1.0 - input.tanh().square()),
         Activation::Swiglu => gated(&|gate| gate.silu(), &|gate, g| gate.silu_backward(g)),
