@@ -3,6 +3,7 @@
 use super::benchmark;
 use super::error::{ExecutorError, Result};
 use super::fitting::{fit_kernels, fit_link};
+use super::gpu::{self, Extent};
 use super::launch::launch;
 use super::measure::median;
 use super::task::{Mode, Task};
@@ -13,7 +14,7 @@ use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::spec::{
     self, Cluster, CollectiveConstants, DeviceSpec, KernelConstants, LinkSpec, MeasuredRow,
-    MeasuredTable, ModelSpec, Precision, ScheduleKind, StackSpec,
+    MeasuredTable, ModelSpec, Observed, Precision, ScheduleKind, StackSpec,
 };
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub struct Request {
 /// What libtorch or a rank reports.
 pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Result<DeviceSpec> {
     let device = if request.cuda { Device::Cuda(0) } else { Device::Cpu };
+    lmplan_c10d::warm_up(device)?;
     tch::set_num_threads(1);
     lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
@@ -47,13 +49,22 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     let mut spec = draft(request, device)?;
     let kind = if request.cuda { Kind::BFloat16 } else { Kind::Float };
     let precision = if request.cuda { Precision::Bf16Mixed } else { Precision::Fp32 };
-    say("matrix products");
-    let mut kernels = benchmark::products(device, kind, request.quick);
+    let mut kernels = if request.cuda {
+        let (kernels, missing) = gpu::kernels(device, extent(request), say);
+        let seen = gpu::observe(device, extent(request), say);
+        let not_measured = [missing, seen.not_measured.clone()].concat();
+        spec.observed = Some(Observed { not_measured, ..seen });
+        kernels
+    } else {
+        say("matrix products");
+        benchmark::products(device, kind, request.quick)
+    };
     let mut of_layers = Vec::new();
     let mut totals = (0.0, 0.0);
-    for (index, (model, batch)) in models(request.quick, precision).into_iter().enumerate() {
-        say(&format!("layers, {} of {}", index + 1, models(request.quick, precision).len()));
-        let (job, choice) = single(&model, &stack()?, &spec, batch)?;
+    let models = models(request, precision);
+    for (index, (model, batch)) in models.iter().enumerate() {
+        say(&format!("layers, {} of {}", index + 1, models.len()));
+        let (job, choice) = single(model, &stack()?, &spec, *batch)?;
         let repeats = if request.quick { 5 } else { 9 };
         let found = benchmark::kernels_of(&job, &choice, device, repeats)?;
         of_layers.extend(found.kernels);
@@ -86,6 +97,10 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     Ok(spec)
 }
 
+const fn extent(request: &Request) -> Extent {
+    if request.quick { Extent::Quick } else { Extent::Full }
+}
+
 /// What is measured at once, with constants to start from.
 fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
     let side = if request.cuda { 8192 } else { 1024 };
@@ -109,7 +124,11 @@ fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
         memory_bandwidth: bandwidth,
         sm_count,
         host_bandwidth: bandwidth,
-        power: Watts::new(if request.cuda { 700.0 } else { 10.0 }),
+        power: Watts::new(gpu::power_limit(device).unwrap_or(if request.cuda {
+            700.0
+        } else {
+            10.0
+        })),
         link: (!request.cuda).then(|| LinkSpec {
             name: "gloo".to_owned(),
             bandwidth: BytesPerSecond::new(bandwidth.get() / 4.0),
@@ -135,6 +154,7 @@ fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
             provenance: String::new(),
         },
         measured: None,
+        observed: None,
         source: Some(format!(
             "peak and memory bandwidth are what was measured, not a data sheet's; power is an \
              assumption. {}",
@@ -159,8 +179,10 @@ fn stack() -> Result<StackSpec> {
 }
 
 /// Models of a few widths and lengths, one layer of each, with a micro-batch.
-fn models(quick: bool, precision: Precision) -> Vec<(ModelSpec, u64)> {
-    let shapes: &[(u64, u64, u64)] = if quick {
+fn models(request: &Request, precision: Precision) -> Vec<(ModelSpec, u64)> {
+    let shapes: &[(u64, u64, u64)] = if request.cuda {
+        if request.quick { &gpu::LAYERS[2..5] } else { &gpu::LAYERS }
+    } else if request.quick {
         &[(256, 128, 2), (512, 256, 1)]
     } else {
         &[
@@ -295,6 +317,7 @@ fn collectives(program: &Path, request: &Request) -> Result<Vec<MeasuredCollecti
         steps: repetitions(request),
         patience_s: 60.0,
         fault: None,
+        nccl: false,
     };
     let answers = launch(program, &task)?;
     // Who comes first waits for the other: the mean of both is what a step is longer for it.

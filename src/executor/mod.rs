@@ -7,6 +7,7 @@
 
 pub mod benchmark;
 pub mod calibrate;
+pub mod caught;
 pub mod comm;
 pub mod compare;
 mod convert;
@@ -15,6 +16,8 @@ pub mod data;
 pub mod environment;
 pub mod error;
 mod fitting;
+pub mod gpu;
+mod head;
 pub mod launch;
 pub mod measure;
 pub mod narrow;

@@ -74,6 +74,7 @@ pub fn task(
         steps: limits.steps,
         patience_s: 60.0,
         fault: None,
+        nccl: false,
     };
     (task, reduced)
 }

@@ -112,7 +112,7 @@ pub fn of_program(
         loss_scale: if half { 4096.0 } else { 1.0 },
         global_batch: job.model.training.global_batch_size as i64,
     };
-    Ok(Rank::new(RankSetup {
+    Rank::new(RankSetup {
         program,
         env,
         groups,
@@ -121,7 +121,7 @@ pub fn of_program(
         optimizer: job.model.training.optimizer,
         at_true_size: options.at_true_size,
         timed: options.timed,
-    }))
+    })
 }
 
 /// The only rank of a plan for one device.

@@ -1,6 +1,7 @@
 //! The whole plan on as many ranks as it names, timed.
 
 use super::error::{ExecutorError, Result};
+use super::gpu;
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
 use super::record::Beside;
@@ -29,6 +30,10 @@ pub struct Whole {
     pub by_stage: Vec<ComparedBytes>,
     /// An iteration, predicted and as it was.
     pub timelines: [Timeline; 2],
+    /// What the ranks talk over.
+    pub transport: &'static str,
+    /// What the allocators of GPUs held.
+    pub allocator: Option<String>,
 }
 
 /// Runs a plan and holds its times and memory against their predictions.
@@ -56,6 +61,7 @@ pub fn run(
         steps: repeats + 1,
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
         fault: None,
+        nccl: cuda && world.has_gpu_for_each(plan.devices()),
     };
     let answers = world.launch(&task)?;
     let iterations = iterations(&answers);
@@ -75,6 +81,13 @@ pub fn run(
         memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
         by_stage,
         timelines: [predicted.timeline, timeline(choice, &answers)],
+        transport: if task.nccl { "nccl" } else { "gloo" },
+        allocator: cuda.then(|| {
+            let most = answers.iter().max_by_key(|answer| answer.reserved_bytes);
+            most.map_or(String::new(), |most| {
+                gpu::reserved(most.reserved_bytes, most.library_bytes)
+            })
+        }),
     })
 }
 
@@ -83,6 +96,12 @@ fn iterations(answers: &[Answer]) -> Vec<f64> {
     let steps = answers.iter().map(|answer| answer.iterations_s.len()).min().unwrap_or(0);
     let slowest = |step: usize| answers.iter().map(|a| a.iterations_s[step]).fold(0.0, f64::max);
     (1..steps).map(slowest).collect()
+}
+
+/// Steps whose instructions were timed: each has one measurement of the gradients' norm.
+fn timed_steps(answer: &Answer) -> usize {
+    let norms = answer.beside.iter().find(|(what, _)| *what == Beside::GradientNorm);
+    norms.map_or(1, |(_, seconds)| seconds.len().max(1))
 }
 
 /// Times by class over all stages, each by one of its ranks, of one iteration.
@@ -99,7 +118,7 @@ fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTi
         let program = choice
             .program(job, seat.stage)
             .map_err(|error| ExecutorError::Program(error.to_string()))?;
-        let steps = answer.iterations_s.len().saturating_sub(1).max(1) as f64;
+        let steps = timed_steps(answer) as f64;
         let runs = |timed: &Timed| timed.seconds.len() as f64 / steps;
         let [by_class, _] = measure::compare(&answer.times, &program, prices.as_ref(), &runs);
         for row in by_class {

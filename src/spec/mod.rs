@@ -8,6 +8,7 @@ pub mod load;
 mod lora;
 pub mod model;
 mod nearest;
+mod observed;
 pub mod schema;
 pub mod stack;
 mod structure;
@@ -31,5 +32,6 @@ pub use model::{
     ParallelBranches, Position, Precision, TrainingSpec,
 };
 pub(crate) use nearest::nearest;
+pub use observed::{Load, Observed};
 pub use stack::{ScheduleKind, StackSpec, TensorOverlap};
 pub use validate::job_findings;

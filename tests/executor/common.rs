@@ -127,6 +127,7 @@ pub(crate) fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
         steps: 3,
         patience_s: 30.0,
         fault: None,
+        nccl: false,
     }
 }
 

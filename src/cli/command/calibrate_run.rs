@@ -6,6 +6,7 @@ use crate::cli::Failure;
 use crate::cli::args::Verbosity;
 use crate::cli::output::{stem, write_whole};
 use crate::executor::calibrate::{Request, calibrate};
+use crate::executor::caught::caught;
 use crate::spec::{self, DeviceSpec, Source};
 use std::io::Write;
 
@@ -33,7 +34,7 @@ pub(super) fn run(
         provenance: provenance(args.quick, cuda),
     };
     let program = std::env::current_exe().map_err(Failure::Output)?;
-    let device = calibrate(&program, &request, &say)?;
+    let device = caught(|| calibrate(&program, &request, &say))?;
     let text = serde_yaml::to_string(&device)
         .map_err(|error| Failure::Output(std::io::Error::other(error)))?;
     check(&path, &text)?;

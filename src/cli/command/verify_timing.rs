@@ -4,15 +4,17 @@ use super::calibrate_run::processor;
 use super::verify::{VerifyArgs, VerifyMode};
 use super::verify_run::Given;
 use crate::cli::Failure;
+use crate::executor::caught::caught;
 use crate::executor::report::Verified;
 use crate::executor::world::World;
-use crate::executor::{roles, whole};
+use crate::executor::{gpu, roles, whole};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Precision};
 use crate::units::Bytes;
 use std::path::Path;
+use tch::Device;
 
 /// The device of this machine's cores, one of them.
 const CORE: &str = "localhost-core";
@@ -70,6 +72,8 @@ pub(super) fn run(
         verified.mode.push("whole");
         (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
         verified.memory_by_stage = result.by_stage;
+        verified.transport = Some(result.transport);
+        verified.notes.extend(result.allocator);
         verified.timelines = Some(result.timelines);
         return Ok(());
     }
@@ -85,6 +89,9 @@ pub(super) fn run(
     }
     say(&format!("roles: about {:.0} s", once * (repeats + 1) as f64));
     let result = timed_roles(&job, &choice, &name, cuda, repeats)?;
+    if cuda {
+        verified.notes.push(gpu::allocator(Device::Cuda(0)).map_err(Failure::from)?);
+    }
     verified.mode.push("roles");
     (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
     verified.timelines = Some(result.timelines);
@@ -104,7 +111,7 @@ fn timed_roles(
     if !cuda {
         lmplan_c10d::count_cpu_memory().map_err(|error| Failure::Missing(error.to_string()))?;
     }
-    Ok(roles::run(job, choice, name, cuda, repeats)?)
+    Ok(caught(|| roles::run(job, choice, name, cuda, repeats))?)
 }
 
 /// Whether times were asked for.
