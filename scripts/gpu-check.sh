@@ -75,6 +75,7 @@ libraries=$torch/lib
 for folder in "$torch"/../nvidia/*/lib; do
     [ -d "$folder" ] && libraries=$libraries:$folder
 done
+[ ! -d /usr/local/nvidia/lib64 ] || libraries=$libraries:/usr/local/nvidia/lib64
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export RUST_BACKTRACE=1
 
@@ -145,7 +146,8 @@ machine() {
     if [ "$device" = cuda ]; then
         nvidia-smi
         nvidia-smi -q
-        nvidia-smi topo -m
+        # The libraries come from the disk once, and not in the first step that is timed.
+        cat "$torch"/lib/lib*.so* "$torch"/../nvidia/*/lib/lib*.so* 2>/dev/null | wc -c
     else
         grep -m 1 'model name' /proc/cpuinfo
     fi
@@ -157,17 +159,17 @@ export program torch device
 
 # The plans, and how often each is timed.
 if [ "$device" = cuda ]; then
-    set_of=. repeats=10 quick=()
+    set_of=. repeats=10 ranks=8 quick=()
 else
-    set_of=small repeats=3 quick=(--quick)
+    set_of=small repeats=2 ranks=2 quick=(--quick)
 fi
 measured=$work/measured.yaml
 
 numerics() {
     local plan
     for plan in "$set_of"/numerics/*.yaml; do
-        step "numerics-$(basename "$plan" .yaml)" 45 "$program" verify "$plan" --device "$device" \
-            --mode numerics --format json
+        step "numerics-$(basename "$plan" .yaml)" 60 "$program" verify "$plan" --device "$device" \
+            --mode numerics --ranks "$ranks" --format json
     done
 }
 
@@ -182,7 +184,7 @@ timed() {
     done
 }
 
-! wanted here || step here 30 bash -c machine
+! wanted here || step here 60 bash -c machine
 ! wanted numerics || numerics
 if wanted calibrate; then
     step calibrate 180 "$program" calibrate --device "$device" ${quick[@]+"${quick[@]}"} -o "$measured"

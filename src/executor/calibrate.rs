@@ -53,6 +53,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
         let (kernels, missing) = gpu::kernels(device, extent(request), say);
         let seen = gpu::observe(device, extent(request), say);
         let not_measured = [missing, seen.not_measured.clone()].concat();
+        spec.peak.extend(gpu::peaks(&seen));
         spec.observed = Some(Observed { not_measured, ..seen });
         kernels
     } else {

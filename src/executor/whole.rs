@@ -30,8 +30,8 @@ pub struct Whole {
     pub by_stage: Vec<ComparedBytes>,
     /// An iteration, predicted and as it was.
     pub timelines: [Timeline; 2],
-    /// What the ranks talk over.
-    pub transport: &'static str,
+    /// What the ranks talk over, where there are several.
+    pub transport: Option<&'static str>,
     /// What the allocators of GPUs held.
     pub allocator: Option<String>,
 }
@@ -81,7 +81,7 @@ pub fn run(
         memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
         by_stage,
         timelines: [predicted.timeline, timeline(choice, &answers)],
-        transport: if task.nccl { "nccl" } else { "gloo" },
+        transport: (answers.len() > 1).then_some(if task.nccl { "nccl" } else { "gloo" }),
         allocator: cuda.then(|| {
             let most = answers.iter().max_by_key(|answer| answer.reserved_bytes);
             most.map_or(String::new(), |most| {

@@ -72,15 +72,15 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
 }
 
 fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
-    // One core for each rank, as the device of the machine's cores is calibrated.
-    tch::set_num_threads(1);
-    lmplan_c10d::keep_host_memory();
-    let _no_tape = tch::no_grad_guard();
     if task.cuda {
         lmplan_c10d::load_cuda()?;
     } else {
         lmplan_c10d::count_cpu_memory()?;
     }
+    // One core for each rank, as the device of the machine's cores is calibrated.
+    tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
+    let _no_tape = tch::no_grad_guard();
     let patience = Duration::from_secs_f64(task.patience_s);
     let (job, choice) = task.choice(&task.plan)?;
     let store = Store::tcp(&meeting.host, meeting.port, false, patience)?;

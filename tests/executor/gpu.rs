@@ -21,6 +21,8 @@ fn a_host_is_observed_as_a_gpu_would_be() {
     for what in ["launches from a graph", "copies", "NCCL", "clock and power under load"] {
         assert!(seen.not_measured.iter().any(|note| note.starts_with(what)), "{what}: {seen:?}");
     }
+    assert!(gpu::peaks(&seen).values().all(|rate| rate.get() > 1e6), "{seen:?}");
+    assert!(gpu::peaks(&seen).len() >= 2, "{seen:?}");
     let text = serde_yaml::to_string(&seen).unwrap();
     let read: Observed = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(read.not_measured, seen.not_measured);

@@ -291,6 +291,12 @@ static Fused kernel_for(const at::Tensor& query, bool has_bias) {
   return narrow && !has_bias && width % 8 == 0 && width <= 256 ? Fused::flash : Fused::efficient;
 }
 
+// Rows of a sequence one after the other: memory-efficient attention takes its output and that
+// output's gradient to lie so.
+static at::Tensor packed(const at::Tensor& heads) {
+  return heads.transpose(1, 2).contiguous().transpose(1, 2);
+}
+
 // Fused attention with a bias of the scores, which may be null. Gives the output, the logarithm of
 // the denominators, and the state of the random numbers, where the device has one.
 int lmplan_attention(void* query, void* key, void* value, void* bias_, double dropout, int causal,
@@ -320,7 +326,7 @@ int lmplan_attention(void* query, void* key, void* value, void* bias_, double dr
     // Both or none, so that they are not taken for each other.
     if (seed.defined() != offset.defined()) {
       at::Tensor& missing = seed.defined() ? offset : seed;
-      missing = at::empty({0}, at::kLong);
+      missing = at::empty({}, at::kLong);
     }
     results[0] = new at::Tensor(out);
     results[1] = new at::Tensor(lse);
@@ -351,8 +357,8 @@ int lmplan_attention_backward(void* gradient, void* query, void* key, void* valu
         break;
       case Fused::efficient:
         std::tie(dq, dk, dv, unused) = at::_scaled_dot_product_efficient_attention_backward(
-            g, q, k, v, bias.value_or(at::Tensor()), out, lse, seed, offset, dropout,
-            {true, true, true, false}, causal != 0);
+            packed(g), q, k, v, bias.value_or(at::Tensor()), packed(out), lse, seed, offset,
+            dropout, {true, true, true, false}, causal != 0);
         break;
     }
     results[0] = new at::Tensor(dq);

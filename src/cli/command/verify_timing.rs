@@ -69,12 +69,7 @@ pub(super) fn run(
         }
         say(&format!("whole: {ranks} processes, about {:.0} s", seconds * (repeats + 1) as f64));
         let result = whole::run(world, &job, &given.plan, &choice, &name, (cuda, repeats))?;
-        verified.mode.push("whole");
-        (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
-        verified.memory_by_stage = result.by_stage;
-        verified.transport = Some(result.transport);
-        verified.notes.extend(result.allocator);
-        verified.timelines = Some(result.timelines);
+        take_whole(result, verified);
         return Ok(());
     }
     let c = &choice.candidate;
@@ -90,12 +85,21 @@ pub(super) fn run(
     say(&format!("roles: about {:.0} s", once * (repeats + 1) as f64));
     let result = timed_roles(&job, &choice, &name, cuda, repeats)?;
     if cuda {
-        verified.notes.push(gpu::allocator(Device::Cuda(0)).map_err(Failure::from)?);
+        verified.notes.push(gpu::allocator(Device::Cuda(0))?);
     }
     verified.mode.push("roles");
     (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
     verified.timelines = Some(result.timelines);
     Ok(())
+}
+
+fn take_whole(result: whole::Whole, verified: &mut Verified) {
+    verified.mode.push("whole");
+    (verified.timing, verified.memory) = (Some(result.timing), Some(result.memory));
+    verified.memory_by_stage = result.by_stage;
+    verified.transport = result.transport;
+    verified.notes.extend(result.allocator);
+    verified.timelines = Some(result.timelines);
 }
 
 fn timed_roles(
@@ -166,7 +170,9 @@ fn device(
 fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec) -> Result<Job, Failure> {
     let mut cluster = given.cluster.clone();
     for group in &mut cluster.groups {
-        group.device = device.clone();
+        // What `calibrate` measures by one GPU has no link: that of the plan's devices stays.
+        let link = device.link.clone().or(group.device.link.take());
+        group.device = DeviceSpec { link, ..device.clone() };
         group.spec.device.clone_from(&device.name);
     }
     if device.name == CORE {

@@ -10,8 +10,10 @@ mod load;
 use super::error::{ExecutorError, Result};
 use super::measure::median;
 use crate::cost::fit::MeasuredKernel;
-use crate::spec::Observed;
+use crate::spec::{MeasuredRow, Observed, Precision};
+use crate::units::FlopsPerSecond;
 use lmplan_c10d::{Moment, synchronize};
+use std::collections::BTreeMap;
 use tch::Device;
 
 pub use load::power_limit;
@@ -106,6 +108,21 @@ pub fn observe(device: Device, extent: Extent, say: &dyn Fn(&str)) -> Observed {
     seen.load = note(&mut missing, "load", load::load(device, extent, &mut seen.not_measured));
     seen.not_measured.extend(missing);
     seen
+}
+
+/// Best rates of the products of each type of elements beside those that are measured anyway.
+pub fn peaks(seen: &Observed) -> BTreeMap<Precision, FlopsPerSecond> {
+    let types =
+        [("fp16", Precision::Fp16Mixed), ("tf32", Precision::Tf32), ("fp8", Precision::Fp8)];
+    let best = |name: &str| {
+        let rate = |row: &MeasuredRow| {
+            let [m, n, k] = row.sizes.map(|side| side as f64);
+            2.0 * m * n * k / row.time.get()
+        };
+        seen.products.get(name)?.iter().map(rate).reduce(f64::max)
+    };
+    let rates = types.into_iter().filter_map(|(name, precision)| Some((precision, best(name)?)));
+    rates.map(|(precision, rate)| (precision, FlopsPerSecond::new(rate))).collect()
 }
 
 /// What a GPU's allocator holds, for readers: tensors are compared with their prediction, this is not.

@@ -179,6 +179,10 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<(Tensor,
     // libtorch's kernel for host memory has no dropout.
     let dropout = if input.device().is_cuda() { shape.dropout } else { 0.0 };
     let fused = at.cursor.attention(false, shape.query())?;
+    if dropout > 0.0 {
+        // So that recomputation draws the same random numbers.
+        tch::manual_seed(at.work.seed + at.index as i64);
+    }
     let bias = shape.fused_bias(input);
     at.cursor.run(fused, || {
         let [query, key, value] = shape.split(input);
