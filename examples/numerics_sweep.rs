@@ -263,17 +263,11 @@ fn sweep(number: u64, family: &str, seeds: u64) -> Result<String, String> {
     for seed in 0..seeds {
         for precision in PRECISIONS {
             let task = Task {
-                mode: Mode::Numerics,
-                model: model.clone(),
-                plan: drawn.plan.clone(),
-                stack: stack.clone(),
-                cuda: false,
-                double: false,
                 steps: STEPS,
                 patience_s: 30.0,
                 seed,
                 precisions: vec![precision],
-                fault: None,
+                ..Task::new(Mode::Numerics, model.clone(), drawn.plan.clone(), stack.clone())
             };
             let found = numerics::run(&World::Threads, &task, None);
             let found = found.map_err(|error| format!("{what}: {error}"))?;

@@ -26,7 +26,7 @@ fn main() {
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .file("shim/shim.cpp")
+        .files(["shim/shim.cpp", "shim/device.cpp", "shim/nccl.cpp"])
         .compile("lmplan_c10d_shim");
     println!("cargo::rustc-link-lib=stdc++");
     // The tests find the libraries without LD_LIBRARY_PATH, which still wins where it is set.

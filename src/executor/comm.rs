@@ -1,9 +1,9 @@
 //! The groups that a rank is in.
 
-use super::error::Result;
-use lmplan_c10d::Group;
+use super::error::{ExecutorError, Result};
+use lmplan_c10d::{Envelope, Group, Sending};
 use std::cell::Cell;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 /// A group of ranks as one of them sees it.
 #[derive(Debug)]
@@ -28,16 +28,20 @@ pub enum Ranks {
     },
 }
 
-/// Makes a tensor fit for a collective: contiguous, in host memory.
-///
-/// Gloo has no collectives for device memory but all-reduce; ranks on GPUs go through the host.
-fn host(tensor: &Tensor) -> Tensor {
-    let tensor = if tensor.device() == Device::Cpu {
-        tensor.shallow_clone()
+/// A tensor fit for a collective of a group: contiguous, and in host memory where the group talks
+/// there. Gloo does, also where a rank has a GPU: of its collectives all-reduce and broadcast alone
+/// take device memory, by copies of their own.
+fn given_to(group: &Group, tensor: &Tensor) -> Result<Tensor> {
+    if group.on_device() { Ok(tensor.contiguous()) } else { Ok(lmplan_c10d::to_host(tensor)?) }
+}
+
+/// An empty tensor for what a group's collective leaves.
+fn taken_from(group: &Group, shape: &[i64], like: &Tensor) -> Tensor {
+    if group.on_device() {
+        Tensor::empty(shape, (like.kind(), like.device()))
     } else {
-        tensor.to_device(Device::Cpu)
-    };
-    tensor.contiguous()
+        lmplan_c10d::host_tensor(shape, like)
+    }
 }
 
 /// The shape with its first dimension multiplied or divided.
@@ -105,8 +109,9 @@ impl Ranks {
     /// Ranks that die or do not come in time.
     pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<Tensor> {
         let Some(group) = self.partners() else { return Ok(tensor.shallow_clone()) };
+        let data = given_to(group, &tensor.detach())?;
         // In place on a copy: what was given may still be read.
-        let data = host(&tensor.detach()).copy();
+        let data = if data.data_ptr() == tensor.data_ptr() { data.copy() } else { data };
         group.all_reduce(&data, maximum)?;
         Ok(data.to_device(tensor.device()))
     }
@@ -125,8 +130,8 @@ impl Ranks {
             times[0] = self.size();
             return Ok(tensor.repeat(times));
         };
-        let input = host(tensor);
-        let output = Tensor::empty(shape, (tensor.kind(), Device::Cpu));
+        let input = given_to(group, tensor)?;
+        let output = taken_from(group, &shape, tensor);
         group.all_gather(&output, &input)?;
         Ok(output.to_device(tensor.device()))
     }
@@ -143,8 +148,8 @@ impl Ranks {
         let Some(group) = self.partners() else {
             return Ok(tensor.narrow(0, self.rank() * part, part).copy());
         };
-        let input = host(tensor);
-        let output = Tensor::empty(resized(tensor, part), (tensor.kind(), Device::Cpu));
+        let input = given_to(group, tensor)?;
+        let output = taken_from(group, &resized(tensor, part), tensor);
         group.reduce_scatter(&output, &input)?;
         Ok(output.to_device(tensor.device()))
     }
@@ -157,11 +162,17 @@ impl Ranks {
         if self.size() == 1 {
             return Ok(tensor);
         }
-        let data = host(&tensor.detach());
-        if let Some(group) = self.partners() {
-            group.all_reduce(&data, false)?;
+        let part = tensor.size()[0] / self.size();
+        let Some(group) = self.partners() else {
+            return Ok(tensor.detach().narrow(0, self.rank() * part, part));
+        };
+        let data = given_to(group, &tensor.detach())?;
+        if group.on_device() {
+            let output = taken_from(group, &resized(&tensor, part), &tensor);
+            group.reduce_scatter(&output, &data)?;
+            return Ok(output);
         }
-        let part = data.size()[0] / self.size();
+        group.all_reduce(&data, false)?;
         Ok(data.narrow(0, self.rank() * part, part).to_device(tensor.device()))
     }
 
@@ -171,9 +182,34 @@ impl Ranks {
     /// As [`Ranks::all_reduce`].
     pub fn all_to_all(&self, tensor: &Tensor) -> Result<Tensor> {
         let Some(group) = self.partners() else { return Ok(tensor.copy()) };
-        let input = host(tensor);
-        let output = Tensor::empty(tensor.size(), (tensor.kind(), Device::Cpu));
+        let input = given_to(group, tensor)?;
+        let output = taken_from(group, &tensor.size(), tensor);
         group.all_to_all(&output, &input)?;
         Ok(output.to_device(tensor.device()))
+    }
+
+    /// Starts to send a tensor to a rank of the group.
+    ///
+    /// # Errors
+    /// As [`Ranks::all_reduce`]; no other ranks.
+    pub fn send(&self, tensor: &Tensor, to: Envelope) -> Result<Sending> {
+        let group = self.others()?;
+        Ok(group.send(given_to(group, &tensor.detach())?, to)?)
+    }
+
+    /// Receives a tensor of a shape, of the type and to the device of another one.
+    ///
+    /// # Errors
+    /// As [`Ranks::send`].
+    pub fn receive(&self, shape: &[i64], like: &Tensor, from: Envelope) -> Result<Tensor> {
+        let group = self.others()?;
+        let tensor = taken_from(group, shape, like);
+        group.receive(&tensor, from)?;
+        Ok(tensor.to_device(like.device()))
+    }
+
+    fn others(&self) -> Result<&Group> {
+        let group = self.real();
+        group.ok_or_else(|| ExecutorError::Program("a transfer without other ranks".into()))
     }
 }

@@ -1,5 +1,8 @@
 //! Synthetic, seeded data and weights: the same for every topology.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 /// A number from what names a tensor (FNV-1a), for its seed.
@@ -33,12 +36,14 @@ pub struct DataShape {
     pub seed: u64,
 }
 
-/// Data of one step, for all of its sequences.
+/// Data of one step, for all of its sequences; made on the host when a micro-batch is first asked
+/// for, and kept on the device.
 #[derive(Debug)]
 pub struct StepData {
     shape: DataShape,
     step: u64,
     device: Device,
+    made: RefCell<BTreeMap<i64, Rc<MicroBatch>>>,
 }
 
 /// Data of one micro-batch; first dimension rows, second sequences.
@@ -57,6 +62,7 @@ pub struct MicroBatch {
     global_batch: i64,
     /// Names the step's data.
     step: u64,
+    targets: RefCell<BTreeMap<(String, u64, u64), Tensor>>,
 }
 
 /// A stream of random numbers of its own (Steele et al. 2014, SplitMix64): libtorch's generator
@@ -94,11 +100,17 @@ fn numbers(name: &str, step: u64, limit: i64, shape: [i64; 2]) -> Tensor {
 impl StepData {
     /// The data of a step.
     pub fn new(shape: DataShape, step: u64, device: Device) -> StepData {
-        StepData { shape, step: of_seed(step, shape.seed), device }
+        let made = RefCell::default();
+        StepData { shape, step: of_seed(step, shape.seed), device, made }
     }
 
     /// `count` sequences from `first` on.
-    pub fn micro_batch(&self, first: i64, count: i64) -> MicroBatch {
+    pub fn micro_batch(&self, first: i64, count: i64) -> Rc<MicroBatch> {
+        let mut made = self.made.borrow_mut();
+        Rc::clone(made.entry(first).or_insert_with(|| Rc::new(self.make(first, count))))
+    }
+
+    fn make(&self, first: i64, count: i64) -> MicroBatch {
         let shape = self.shape;
         let own = |whole: Tensor| whole.narrow(1, first, count).contiguous().to_device(self.device);
         let whole = |name: &str, limit: i64, rows: i64| {
@@ -117,6 +129,7 @@ impl StepData {
             count,
             global_batch: shape.global_batch,
             step: self.step,
+            targets: RefCell::default(),
         }
     }
 }
@@ -124,9 +137,13 @@ impl StepData {
 impl MicroBatch {
     /// The right classes of a loss, \[rows, sequences\].
     pub fn targets(&self, loss: &str, rows: u64, classes: u64) -> Tensor {
-        let shape = [rows as i64, self.global_batch];
-        let whole = numbers(loss, self.step, classes as i64, shape);
-        whole.narrow(1, self.first, self.count).contiguous().to_device(self.tokens.device())
+        let make = || {
+            let shape = [rows as i64, self.global_batch];
+            let whole = numbers(loss, self.step, classes as i64, shape);
+            whole.narrow(1, self.first, self.count).contiguous().to_device(self.tokens.device())
+        };
+        let mut targets = self.targets.borrow_mut();
+        targets.entry((loss.to_owned(), rows, classes)).or_insert_with(make).shallow_clone()
     }
 }
 

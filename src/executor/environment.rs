@@ -9,6 +9,8 @@ pub struct Environment {
     pub size: u64,
     /// Number of this process on its machine.
     pub local_rank: u64,
+    /// Processes on its machine, where the launcher says so.
+    pub local_size: Option<u64>,
     /// Host of the store where the processes meet.
     pub host: String,
     /// Its port.
@@ -113,6 +115,7 @@ pub fn environment(
         rank,
         size,
         local_rank: number(launcher.local_rank)?.unwrap_or(rank),
+        local_size,
         host,
         port,
         served: variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True"),
@@ -170,6 +173,7 @@ mod tests {
             rank: 9,
             size: 16,
             local_rank: 1,
+            local_size: None,
             host: "node-a".to_owned(),
             port: 29_400,
             served: true,

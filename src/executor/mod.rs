@@ -7,6 +7,7 @@
 
 mod assemble;
 pub mod calibrate;
+pub mod caught;
 pub mod comm;
 pub mod compare;
 mod convert;
@@ -16,6 +17,8 @@ pub mod environment;
 pub mod error;
 pub mod fault;
 pub mod gauge;
+pub mod gpu;
+mod head;
 mod judge;
 pub mod launch;
 pub mod measure;

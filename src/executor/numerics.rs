@@ -150,6 +150,7 @@ pub fn task(
         seed: 0,
         precisions,
         fault: None,
+        nccl: false,
     };
     (task, reduced)
 }

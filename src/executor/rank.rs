@@ -1,7 +1,7 @@
 //! One rank: its state, and the actions of its program.
 
 use super::comm::Ranks;
-use super::data::{DataShape, StepData, seed_of};
+use super::data::{DataShape, MicroBatch, StepData, seed_of};
 use super::error::{ExecutorError, Result};
 use super::fault::{self, In16Bits};
 use super::ops::{Env, Work};
@@ -9,15 +9,15 @@ use super::passes::{BlockPass, Saved};
 use super::record::{Beside, Recorder};
 use super::state::{BlockState, Held, StateOptions, Table};
 use super::update;
-use crate::graph::{BlockKind, OpKind};
+use crate::graph::BlockKind;
 use crate::lower::{Action, Program, Step};
 use crate::plan::OptimizerSharding;
 use crate::sharding::Layout;
 use crate::spec::Optimizer;
-use lmplan_c10d::{Group, Sending};
+use lmplan_c10d::{Envelope, Sending};
 use std::collections::BTreeMap;
-use std::time::Instant;
-use tch::{Device, Kind, Tensor};
+use std::rc::Rc;
+use tch::Tensor;
 
 /// The groups of a rank beside the tensor-parallel one.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub struct Rank {
     /// The head reads the embedding's own table.
     shared_table: bool,
     data: DataShape,
+    /// Data of a run that is timed: the same in each step, so that none is made while time counts.
+    kept_data: Option<StepData>,
     steps: u64,
     inbox: BTreeMap<(bool, u32, u32), Tensor>,
     outbox: BTreeMap<(bool, u32, u32), Tensor>,
@@ -111,7 +113,11 @@ pub struct RankSetup {
 
 impl Rank {
     /// A rank before its first step.
-    pub fn new(setup: RankSetup) -> Rank {
+    ///
+    /// # Errors
+    /// A GPU that can not be used.
+    pub fn new(setup: RankSetup) -> Result<Rank> {
+        lmplan_c10d::warm_up(setup.env.device)?;
         let RankSetup { program, env, groups, seat, data, optimizer, at_true_size, timed } = setup;
         let replicated = program.replicas == 1;
         let splits = |from| !replicated && program.sharding >= from;
@@ -135,7 +141,7 @@ impl Rank {
         let blocks: Vec<Vec<BlockState>> =
             program.chunks.iter().map(|chunk| chunk.iter().map(state).collect()).collect();
         let recorder = Recorder::new(env.device, timed);
-        Rank {
+        Ok(Rank {
             program,
             env,
             groups,
@@ -145,13 +151,14 @@ impl Rank {
             recorder,
             optimizer,
             data,
+            kept_data: None,
             steps: 0,
             inbox: BTreeMap::new(),
             outbox: BTreeMap::new(),
             saved: BTreeMap::new(),
             sending: Vec::new(),
             fault: None,
-        }
+        })
     }
 
     /// Optimizer steps so far.
@@ -171,19 +178,25 @@ impl Rank {
     pub fn iteration(&mut self) -> Result<Iteration> {
         let step = self.steps + 1;
         self.recorder.begin();
-        let data = StepData::new(self.data, step, self.env.device);
+        let data = self.kept_data.take();
+        let data = data.unwrap_or_else(|| StepData::new(self.data, step, self.env.device));
         let mut result = Iteration::default();
+        let mut loss: Option<Tensor> = None;
         for state in self.blocks.iter_mut().flatten() {
             let _ = state.gradients.zero_();
             state.sums.iter_mut().for_each(|sums| drop(sums.zero_()));
         }
         for action in self.program.actions.clone() {
-            let start = Instant::now();
+            let start = self.recorder.now();
             fault::before(self, &action);
             match action {
                 Action::Receive { step, from } => self.receive(step, from)?,
                 Action::Run(step) if step.backward => self.backward(step, &data)?,
-                Action::Run(step) => result.loss += self.forward(step, &data)?,
+                Action::Run(step) => {
+                    let share = self.forward(step, &data)?;
+                    loss =
+                        share.map(|share| loss.iter().fold(share, |sum, loss| sum + loss)).or(loss);
+                }
                 Action::Send { step, to } => self.send(step, to)?,
                 Action::ReduceOverTensor => update::reduce_over_tensor(self)?,
                 Action::SumTied => update::sum_tied(self)?,
@@ -203,6 +216,13 @@ impl Rank {
         for sending in std::mem::take(&mut self.sending) {
             sending.wait()?;
         }
+        if let Some(world) = self.groups.world.real() {
+            world.settle()?;
+        }
+        // Read once all is done: the host would wait for the device in the middle of the step.
+        result.loss = loss.map_or(0.0, |loss| loss.double_value(&[]));
+        self.recorder.end();
+        self.kept_data = self.recorder.is_on().then_some(data);
         self.steps = step;
         Ok(result)
     }
@@ -226,9 +246,10 @@ impl Rank {
         (pass * self.program.pipeline.micro_batches + u64::from(step.micro_batch)) as usize
     }
 
-    fn world(&self) -> Result<&Group> {
-        let world = self.groups.world.real();
-        world.ok_or_else(|| ExecutorError::Program("a transfer without other ranks".into()))
+    /// Messages of forward and of backward passes have lanes of their own.
+    fn envelope(&self, step: Step, sent: bool, stage: u64) -> Envelope {
+        let (peer, tag) = (self.peer(stage), self.tag(step, sent));
+        Envelope { peer, tag, lane: usize::from(step.backward) }
     }
 
     fn receive(&mut self, step: Step, from: u64) -> Result<()> {
@@ -237,12 +258,11 @@ impl Rank {
         let is_split = self.program.block(BlockKind::Layer).boundary == Layout::Sequence;
         let ways = if is_split { self.env.tensor.size() } else { 1 };
         let size = [shape.rows as i64 / ways, self.env.micro_batch, shape.width as i64];
-        let (tag, peer) = (self.tag(step, false), self.peer(from));
-        let tensor = self.recorder.beside(Beside::Receive, || -> Result<Tensor> {
-            let tensor = Tensor::empty(size, (self.env.kind, Device::Cpu));
-            self.world()?.receive(&tensor, peer, tag)?;
-            Ok(tensor.to_device(self.env.device))
-        })?;
+        let from = self.envelope(step, false, from);
+        let like = Tensor::empty([0], (self.env.kind, self.env.device));
+        let tensor = self
+            .recorder
+            .beside(Beside::Receive, || self.groups.world.receive(&size, &like, from))?;
         self.inbox.insert((step.backward, step.chunk, step.micro_batch), tensor);
         Ok(())
     }
@@ -250,16 +270,13 @@ impl Rank {
     fn send(&mut self, step: Step, to: u64) -> Result<()> {
         let tensor = self.outbox.remove(&(step.backward, step.chunk, step.micro_batch));
         let tensor = tensor.ok_or_else(|| ExecutorError::Program("nothing to send".into()))?;
-        let (tag, peer) = (self.tag(step, true), self.peer(to));
-        let sending = self.recorder.beside(Beside::Send, || -> Result<Sending> {
-            let tensor = tensor.to_device(Device::Cpu).contiguous();
-            Ok(self.world()?.send(tensor, peer, tag)?)
-        })?;
+        let to = self.envelope(step, true, to);
+        let sending = self.recorder.beside(Beside::Send, || self.groups.world.send(&tensor, to))?;
         self.sending.push(sending);
         Ok(())
     }
 
-    fn micro_batch(&self, step: Step, data: &StepData) -> super::data::MicroBatch {
+    fn micro_batch(&self, step: Step, data: &StepData) -> Rc<MicroBatch> {
         let m = self.program.pipeline.micro_batches;
         let index = self.seat.data * m + u64::from(step.micro_batch);
         let b = self.env.micro_batch;
@@ -272,12 +289,13 @@ impl Rank {
         seed_of(&["dropout"], (self.steps * 1_000_003 + index) * 10_007 + layer)
     }
 
-    fn forward(&mut self, step: Step, data: &StepData) -> Result<f64> {
+    /// Runs a forward pass: this rank's share of the loss, where the head is in it.
+    fn forward(&mut self, step: Step, data: &StepData) -> Result<Option<Tensor>> {
         let batch = self.micro_batch(step, data);
         let key = (step.chunk, step.micro_batch);
         let mut stream = self.inbox.remove(&(false, step.chunk, step.micro_batch));
         let mut all = Vec::new();
-        let mut loss = 0.0;
+        let mut loss = None;
         for state in &self.blocks[step.chunk as usize] {
             let gathered = self.gathered(state)?;
             let table = self.table_for(state);
@@ -291,7 +309,7 @@ impl Rank {
             let (output, saved) = pass.forward(stream.take(), state.placed.recompute)?;
             all.push(saved);
             if state.placed.kind == BlockKind::Head {
-                loss = self.share_of_loss(&output);
+                loss = Some(self.share_of_loss(&output));
             } else {
                 stream = Some(output);
             }
@@ -301,44 +319,6 @@ impl Rank {
             self.outbox.insert((false, step.chunk, step.micro_batch), output);
         }
         Ok(loss)
-    }
-
-    /// The rows of a sequence over which the last operator's loss is a mean.
-    fn loss_rows(&self) -> f64 {
-        let head = self.program.block(BlockKind::Head);
-        head.operators.last().map_or(1.0, |last| last.op.rows as f64)
-    }
-
-    fn is_sum_of_losses(&self) -> bool {
-        let head = self.program.block(BlockKind::Head);
-        head.operators.last().is_some_and(|last| last.op.kind == OpKind::LossSum)
-    }
-
-    /// Whether the rows of the last operator's loss are split over the tensor-parallel ranks.
-    fn loss_is_split(&self) -> bool {
-        let head = self.program.block(BlockKind::Head);
-        head.operators.last().is_some_and(|last| last.sharding.output.layout == Layout::Sequence)
-    }
-
-    /// This rank's part of a micro-batch's part of the mean over the step. Where all
-    /// tensor-parallel ranks have the same loss, each gives a part of it.
-    fn share_of_loss(&self, output: &Tensor) -> f64 {
-        let ranks = if self.loss_is_split() { 1 } else { self.env.tensor.size() };
-        let sum = output.sum(Kind::Double).double_value(&[]) / ranks as f64;
-        sum / self.loss_rows() / self.env.global_batch as f64
-    }
-
-    /// The gradient with which the backward pass of the head begins.
-    fn first_gradient(&self) -> Tensor {
-        let split = self.loss_is_split();
-        let ways = if split { self.env.tensor.size() } else { 1 };
-        let options = (self.env.wide, self.env.device);
-        let share = self.env.loss_scale / self.env.global_batch as f64;
-        if self.is_sum_of_losses() {
-            return Tensor::full([1, 1], share, options);
-        }
-        let rows = self.loss_rows();
-        Tensor::full([rows as i64 / ways, self.env.micro_batch], share / rows, options)
     }
 
     fn backward(&mut self, step: Step, data: &StepData) -> Result<()> {

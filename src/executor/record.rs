@@ -3,6 +3,7 @@
 use crate::graph::BlockKind;
 use crate::lower::Action;
 use crate::sim::SpanKind;
+use lmplan_c10d::Moment;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -77,15 +78,38 @@ pub struct Ran {
     pub bytes: u64,
 }
 
+/// What was timed.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A part of an instruction; whether it is its first.
+    Instruction((Place, u16), bool),
+    Beside(Beside),
+}
+
+/// Something that has been begun, between two moments of its device.
+#[derive(Debug)]
+struct Begun {
+    what: What,
+    start: Moment,
+    end: Moment,
+}
+
 /// Seconds by instruction, one entry for each time that it ran.
+///
+/// A GPU runs behind the host: moments are marked in its stream, and read when the times are asked
+/// for. So the host never waits for it in between.
 #[derive(Debug)]
 pub struct Recorder {
     device: Device,
     on: bool,
+    /// Steps whose instructions are still to be timed; none where all are.
+    steps_left: Cell<Option<u64>>,
+    sampled: Option<u64>,
+    begun: RefCell<Vec<Begun>>,
     instructions: RefCell<BTreeMap<(Place, u16), Vec<f64>>>,
     beside: RefCell<BTreeMap<Beside, Vec<f64>>>,
-    began: Cell<Instant>,
-    ran: RefCell<Vec<Ran>>,
+    began: RefCell<Moment>,
+    actions: RefCell<Vec<(Ran, Moment, Moment)>>,
 }
 
 impl Recorder {
@@ -94,11 +118,28 @@ impl Recorder {
         Recorder {
             device,
             on,
+            steps_left: Cell::new(None),
+            sampled: None,
+            begun: RefCell::default(),
             instructions: RefCell::default(),
             beside: RefCell::default(),
-            began: Cell::new(Instant::now()),
-            ran: RefCell::default(),
+            began: RefCell::new(Moment::Host(Instant::now())),
+            actions: RefCell::default(),
         }
+    }
+
+    /// On a GPU, times instructions in the first `steps` steps after each [`Recorder::clear`] alone:
+    /// marks between kernels take time of their own. Actions are timed in all steps.
+    pub fn sample(&mut self, steps: u64) {
+        if self.device.is_cuda() {
+            self.sampled = Some(steps);
+            self.steps_left.set(self.sampled);
+        }
+    }
+
+    /// Whether it records.
+    pub const fn is_on(&self) -> bool {
+        self.on
     }
 
     /// Waits for the device where it runs behind the host.
@@ -108,12 +149,20 @@ impl Recorder {
         }
     }
 
-    fn timed<T>(&self, f: impl FnOnce() -> T) -> (T, f64) {
-        self.synchronize();
-        let start = Instant::now();
+    /// The moment that the device has been told to reach.
+    pub(crate) fn now(&self) -> Moment {
+        if self.on { Moment::now(self.device) } else { Moment::Host(Instant::now()) }
+    }
+
+    fn timed<T>(&self, what: What, f: impl FnOnce() -> T) -> T {
+        if !self.on || self.steps_left.get() == Some(0) {
+            return f();
+        }
+        let start = Moment::now(self.device);
         let result = f();
-        self.synchronize();
-        (result, start.elapsed().as_secs_f64())
+        let end = Moment::now(self.device);
+        self.begun.borrow_mut().push(Begun { what, start, end });
+        result
     }
 
     /// Runs a part of an instruction; `first` where it is its first part.
@@ -124,37 +173,28 @@ impl Recorder {
         first: bool,
         f: impl FnOnce() -> T,
     ) -> T {
-        if !self.on {
-            return f();
-        }
-        let (result, seconds) = self.timed(f);
-        let mut all = self.instructions.borrow_mut();
-        let times = all.entry((place, u16::try_from(index).unwrap_or(u16::MAX))).or_default();
-        match times.last_mut() {
-            Some(last) if !first => *last += seconds,
-            _ => times.push(seconds),
-        }
-        result
+        let key = (place, u16::try_from(index).unwrap_or(u16::MAX));
+        self.timed(What::Instruction(key, first), f)
     }
 
     /// Runs something beside the blocks.
     pub(crate) fn beside<T>(&self, what: Beside, f: impl FnOnce() -> T) -> T {
-        if !self.on {
-            return f();
-        }
-        let (result, seconds) = self.timed(f);
-        self.beside.borrow_mut().entry(what).or_default().push(seconds);
-        result
+        self.timed(What::Beside(what), f)
     }
 
     /// A step begins; the actions of the one before are forgotten.
     pub(crate) fn begin(&self) {
-        self.began.set(Instant::now());
-        self.ran.borrow_mut().clear();
+        self.actions.borrow_mut().clear();
+        self.began.replace(self.now());
+    }
+
+    /// A step has ended.
+    pub(crate) fn end(&self) {
+        self.steps_left.set(self.steps_left.get().map(|left| left.saturating_sub(1)));
     }
 
     /// An action that began at `start` has ended. Waiting for a message is no action.
-    pub(crate) fn ran(&self, action: &Action, start: Instant) {
+    pub(crate) fn ran(&self, action: &Action, start: Moment) {
         let (kind, step, chunk) = match action {
             Action::Receive { .. } => return,
             Action::Run(step) if step.backward => (SpanKind::Backward, Some(step), step.chunk),
@@ -168,36 +208,70 @@ impl Recorder {
         if !self.on {
             return;
         }
-        self.synchronize();
-        let since = |moment: Instant| moment.duration_since(self.began.get()).as_secs_f64();
-        self.ran.borrow_mut().push(Ran {
+        let ran = Ran {
             kind,
             micro_batch: step.map(|step| u64::from(step.micro_batch)),
             chunk: u64::from(chunk),
-            start_s: since(start),
-            end_s: since(Instant::now()),
+            start_s: 0.0,
+            end_s: 0.0,
+            // Memory is handed out in the order of the program, by the host.
             bytes: lmplan_c10d::memory(self.device).map_or(0, |memory| memory.current),
-        });
+        };
+        self.actions.borrow_mut().push((ran, start, self.now()));
+    }
+
+    /// Reads the moments of what has been begun.
+    fn settle(&self) {
+        let begun = self.begun.take();
+        if begun.is_empty() {
+            return;
+        }
+        self.synchronize();
+        let mut instructions = self.instructions.borrow_mut();
+        let mut beside = self.beside.borrow_mut();
+        for Begun { what, start, end } in begun {
+            let Some(seconds) = end.since(&start) else { continue };
+            match what {
+                What::Beside(what) => beside.entry(what).or_default().push(seconds),
+                What::Instruction(key, first) => {
+                    let times = instructions.entry(key).or_default();
+                    match times.last_mut() {
+                        Some(last) if !first => *last += seconds,
+                        _ => times.push(seconds),
+                    }
+                }
+            }
+        }
     }
 
     /// The actions of the last step.
     pub fn actions(&self) -> Vec<Ran> {
-        self.ran.borrow().clone()
+        self.synchronize();
+        let began = self.began.borrow();
+        let since = |moment: &Moment| moment.since(&began).unwrap_or(0.0);
+        let all = self.actions.borrow();
+        all.iter()
+            .map(|(ran, start, end)| Ran { start_s: since(start), end_s: since(end), ..*ran })
+            .collect()
     }
 
     /// What was recorded, by instruction.
     pub fn instructions(&self) -> BTreeMap<(Place, u16), Vec<f64>> {
+        self.settle();
         self.instructions.borrow().clone()
     }
 
     /// What was recorded beside the blocks.
     pub fn beside_times(&self) -> BTreeMap<Beside, Vec<f64>> {
+        self.settle();
         self.beside.borrow().clone()
     }
 
     /// Forgets what was recorded.
     pub fn clear(&self) {
+        self.begun.borrow_mut().clear();
         self.instructions.borrow_mut().clear();
         self.beside.borrow_mut().clear();
+        self.steps_left.set(self.sampled);
     }
 }

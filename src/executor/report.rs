@@ -36,6 +36,9 @@ pub struct Verified {
     /// Memory of the fullest rank of each stage, where the plan was run as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub memory_by_stage: Vec<ComparedBytes>,
+    /// What the ranks talked over, where the plan was run as a whole: `gloo` or `nccl`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<&'static str>,
     /// What a reader should know.
     pub notes: Vec<String>,
     /// An iteration, predicted and measured, for charts and traces.
@@ -157,6 +160,7 @@ impl Verified {
             timing: None,
             memory: None,
             memory_by_stage: Vec::new(),
+            transport: None,
             notes: Vec::new(),
             timelines: None,
         }
@@ -316,6 +320,9 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
             mib(memory.measured_bytes),
             100.0 * memory.error
         )?;
+    }
+    if let Some(transport) = verified.transport {
+        writeln!(out, "Transport: {transport}\n")?;
     }
     for note in &verified.notes {
         writeln!(out, "Note: {note}")?;

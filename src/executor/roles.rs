@@ -103,6 +103,7 @@ pub fn execute(
     let tensor = if ways > 1 { Ranks::Imitated { size: ways } } else { Ranks::Alone };
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
     let seat = Seat { tensor: 0, data: 0, stage: 0 };
+    lmplan_c10d::warm_up(options.device)?;
     let before = lmplan_c10d::memory(options.device)?.current;
     let mut rank = setup::of_program(job, program, seat, tensor, groups, &options)?;
     rank.iteration()?;
@@ -115,6 +116,7 @@ pub fn execute(
         }
         let start = Instant::now();
         rank.iteration()?;
+        rank.recorder.synchronize();
         passes.push(start.elapsed().as_secs_f64());
     }
     let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);

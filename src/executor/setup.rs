@@ -118,7 +118,7 @@ pub fn of_program(
         kink: 0.0,
         keeps_gradients: false,
     };
-    Ok(Rank::new(RankSetup {
+    Rank::new(RankSetup {
         program,
         env,
         groups,
@@ -127,7 +127,7 @@ pub fn of_program(
         optimizer: job.model.training.optimizer,
         at_true_size: options.at_true_size,
         timed: options.timed,
-    }))
+    })
 }
 
 /// The only rank of a plan for one device.

@@ -65,6 +65,9 @@ pub struct Task {
     /// Do something wrong on purpose, so that a test can see that it is noticed.
     #[serde(default)]
     pub fault: Option<Fault>,
+    /// Ranks talk over NCCL: each has a GPU of its own.
+    #[serde(default)]
+    pub nccl: bool,
 }
 
 /// Something wrong, for tests.
@@ -122,6 +125,12 @@ pub struct Answer {
     pub iterations_s: Vec<f64>,
     /// Most bytes that tensors took.
     pub peak_bytes: u64,
+    /// Most bytes that the allocator held for them, with what was free in between.
+    #[serde(default)]
+    pub reserved_bytes: u64,
+    /// Bytes that libraries kept beside tensors.
+    #[serde(default)]
+    pub library_bytes: u64,
     /// Bytes that tensors took before the first iteration.
     pub state_bytes: u64,
     /// Seconds by instruction.
@@ -159,6 +168,7 @@ impl Task {
             seed: 0,
             precisions: Vec::new(),
             fault: None,
+            nccl: false,
         }
     }
 
@@ -216,11 +226,14 @@ impl Task {
 ///
 /// # Errors
 /// Ranks that do not come in time.
+///
+/// They talk over NCCL where `nccl` names this rank's GPU, over Gloo else.
 pub fn join(
     store: &Store,
     meeting: &Meeting,
     choice: &Choice,
     patience: Duration,
+    nccl: Option<i32>,
 ) -> Result<(Ranks, Groups)> {
     let c = &choice.candidate;
     let (t, d, p) = (c.tensor, c.data, c.pipeline);
@@ -231,7 +244,13 @@ pub fn join(
             return Ok(Ranks::Alone);
         }
         let (own, size) = (own as usize, size as usize);
+        // Messages between stages go over the group of all: a lane for each direction of passes.
+        let lanes = if name == "world" && p > 1 { 2 } else { 0 };
         let name = format!("{prefix}{name}");
+        if let Some(device) = nccl {
+            let group = Group::join_nccl(store, &name, (own, size), device, lanes, patience)?;
+            return Ok(Ranks::Group(group));
+        }
         Ok(Ranks::Group(Group::join(store, &name, own, size, address, patience)?))
     };
     let world = group("world".to_owned(), *rank, t * d * p)?;

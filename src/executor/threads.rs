@@ -1,10 +1,11 @@
 //! Ranks as threads of this process: quicker than processes where many small runs are made and none
 //! is to be ended.
 
+use super::caught::panic_text;
 use super::error::{ExecutorError, Result};
 use super::launch::first_cause;
 use super::task::{Answer, Task};
-use super::worker::{Meeting, panic_text, run};
+use super::worker::{Meeting, run};
 use lmplan_c10d::Store;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

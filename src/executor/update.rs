@@ -9,7 +9,7 @@ use crate::lower::Program;
 use crate::plan::OptimizerSharding;
 use crate::spec::Optimizer;
 use lmplan_c10d::Adam;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Gradients are scaled down to this norm.
 const CLIP: f64 = 1.0;
@@ -136,9 +136,17 @@ pub(super) fn own_gradients(state: &BlockState) -> Tensor {
     }
 }
 
+/// A dot product counts its elements in 32 bits (cuBLAS).
+const LONGEST_DOT: i64 = 1 << 30;
+
 /// Sum of the squares of a vector's elements, of one number in double precision.
 fn square(vector: &Tensor) -> Tensor {
-    vector.dot(vector).to_kind(Kind::Double)
+    let square = |part: &Tensor| part.dot(part).to_kind(Kind::Double);
+    let parts = vector.split(LONGEST_DOT, 0);
+    match parts.as_slice() {
+        [first, rest @ ..] => rest.iter().fold(square(first), |sum, part| sum + square(part)),
+        [] => square(vector),
+    }
 }
 
 /// Sum of squares of the gradients that no other rank counts.
@@ -241,6 +249,8 @@ fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f
     if length < state.flat.elements {
         squares = rank.groups.data.all_reduce(&squares, false)?;
     }
+    // Read at once: each look at a number of a GPU would wait for it.
+    let squares = squares.to_device(Device::Cpu);
     for (index, range) in state.flat.ranges.iter().enumerate() {
         let Some((from, count)) = overlap(range) else { continue };
         let norm = |column| squares.double_value(&[index as i64, column]).sqrt();

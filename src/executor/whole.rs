@@ -2,6 +2,7 @@
 
 use super::error::{ExecutorError, Result};
 use super::gauge::{self, Reading};
+use super::gpu;
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
 use super::record::Beside;
@@ -30,12 +31,18 @@ pub struct Whole {
     pub by_stage: Vec<ComparedBytes>,
     /// An iteration, predicted and as it was.
     pub timelines: [Timeline; 2],
+    /// What the ranks talk over, where there are several.
+    pub transport: Option<&'static str>,
+    /// What the allocators of GPUs held.
+    pub allocator: Option<String>,
 }
 
 /// A plan that has been run on all its ranks.
 #[derive(Debug, Clone)]
 pub struct Ran {
     answers: Vec<Answer>,
+    cuda: bool,
+    nccl: bool,
 }
 
 /// Runs a plan, `repeats` times after one run that does not count. `expected` is about how long an
@@ -54,9 +61,10 @@ pub fn execute(
         cuda,
         steps: repeats + 1,
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
+        nccl: cuda && world.has_gpu_for_each(plan.devices()),
         ..Task::new(Mode::Whole, job.model.clone(), plan.clone(), job.stack.clone())
     };
-    Ok(Ran { answers: world.launch(&task)? })
+    Ok(Ran { answers: world.launch(&task)?, cuda, nccl: task.nccl })
 }
 
 impl Ran {
@@ -92,6 +100,13 @@ impl Ran {
             memory: ComparedBytes::new(Bytes::new(fullest), Bytes::new(peak)),
             by_stage,
             timelines: [predicted.timeline, timeline(choice, answers)],
+            transport: (answers.len() > 1).then_some(if self.nccl { "nccl" } else { "gloo" }),
+            allocator: self.cuda.then(|| {
+                let most = answers.iter().max_by_key(|answer| answer.reserved_bytes);
+                most.map_or(String::new(), |most| {
+                    gpu::reserved(most.reserved_bytes, most.library_bytes)
+                })
+            }),
         })
     }
 }
@@ -101,6 +116,12 @@ fn iterations(answers: &[Answer]) -> Vec<f64> {
     let steps = answers.iter().map(|answer| answer.iterations_s.len()).min().unwrap_or(0);
     let slowest = |step: usize| answers.iter().map(|a| a.iterations_s[step]).fold(0.0, f64::max);
     (1..steps).map(slowest).collect()
+}
+
+/// Steps whose instructions were timed: each has one measurement of the gradients' norm.
+fn timed_steps(answer: &Answer) -> usize {
+    let norms = answer.beside.iter().find(|(what, _)| *what == Beside::GradientNorm);
+    norms.map_or(1, |(_, seconds)| seconds.len().max(1))
 }
 
 /// Times by class over all stages, each by one of its ranks, of one iteration.
@@ -117,7 +138,7 @@ fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTi
         let program = choice
             .program(job, seat.stage)
             .map_err(|error| ExecutorError::Program(error.to_string()))?;
-        let steps = answer.iterations_s.len().saturating_sub(1).max(1) as f64;
+        let steps = timed_steps(answer) as f64;
         let runs = |timed: &Timed| timed.seconds.len() as f64 / steps;
         let [by_class, _] = measure::compare(&answer.times, &program, prices.as_ref(), &runs);
         for row in by_class {

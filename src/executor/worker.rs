@@ -1,6 +1,7 @@
 //! The process of one rank.
 
 use super::calibrate;
+use super::caught::panic_text;
 use super::comm::Ranks;
 use super::compare;
 use super::error::Result;
@@ -71,23 +72,8 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
     })
 }
 
-/// What libtorch said; the stack that follows it is of no use here.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("an unknown error");
-    let text = text.split("Torch(\"").last().unwrap_or(text);
-    text.split("\\n").next().and_then(|t| t.lines().next()).unwrap_or(text).to_owned()
-}
-
 /// Runs a task as one of its ranks, in this thread.
 pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
-    // One core for each rank, as the device of the machine's cores is calibrated.
-    tch::set_num_threads(1);
-    lmplan_c10d::keep_host_memory();
-    let _no_tape = tch::no_grad_guard();
     if task.cuda {
         lmplan_c10d::load_cuda()?;
     }
@@ -96,10 +82,16 @@ pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
     if !task.cuda {
         lmplan_c10d::count_cpu_memory()?;
     }
+    // One core for each rank, as the device of the machine's cores is calibrated.
+    tch::set_num_threads(1);
+    lmplan_c10d::keep_host_memory();
+    let _no_tape = tch::no_grad_guard();
     let patience = Duration::from_secs_f64(task.patience_s);
     let (job, choice) = task.choice(&task.plan)?;
     let store = Store::tcp(&meeting.host, meeting.port, false, patience)?;
-    let (mut tensor, mut groups) = join(&store, meeting, &choice, patience)?;
+    let device = device(task.cuda, meeting.local_rank);
+    let gpu = lmplan_c10d::gpu_index(device).filter(|_| task.nccl);
+    let (mut tensor, mut groups) = join(&store, meeting, &choice, patience, gpu)?;
     if let Some(Fault::Collective(kind, _)) = task.fault {
         let spoil = |ranks: &mut Ranks| *ranks = std::mem::replace(ranks, Ranks::Alone).faulty();
         spoil(match kind {
@@ -115,9 +107,8 @@ pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
         return calibrate::collectives::work(&groups.world, task.steps);
     }
     if let Mode::Kernels { quick } = task.mode {
-        return calibrate::kernels::work(&groups.world, device(task.cuda, 0), quick);
+        return calibrate::kernels::work(&groups.world, device, quick);
     }
-    let device = device(task.cuda, meeting.local_rank);
     if task.mode == Mode::Numerics {
         return numerics(task, (meeting.rank, device), tensor, groups);
     }
@@ -192,6 +183,7 @@ pub(super) fn fail_on_purpose(task: &Task, rank: u64) {
 fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
     let mut answer = Answer::default();
     let device = rank.env.device;
+    rank.recorder.sample(1);
     answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;
     for step in 0..task.steps {
         if step == 1 {
@@ -215,7 +207,9 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
         rank.recorder.synchronize();
         answer.iterations_s.push(start.elapsed().as_secs_f64());
     }
-    answer.peak_bytes = lmplan_c10d::memory(device)?.peak;
+    let memory = lmplan_c10d::memory(device)?;
+    (answer.peak_bytes, answer.reserved_bytes) = (memory.peak, memory.reserved);
+    answer.library_bytes = memory.libraries;
     answer.times = super::measure::timed(&rank.recorder);
     answer.actions = rank.recorder.actions();
     answer.beside = rank.recorder.beside_times().into_iter().collect();

@@ -60,6 +60,16 @@ impl World {
         }
     }
 
+    /// Whether each of so many ranks has a GPU of its own, and NCCL is there for them to talk over.
+    pub fn has_gpu_for_each(&self, ranks: u64) -> bool {
+        let here = match self {
+            World::Here(_) | World::Threads => ranks,
+            World::Shared(shared) => shared.environment.local_size.unwrap_or(ranks).min(ranks),
+        };
+        let gpus = u64::try_from(tch::Cuda::device_count()).unwrap_or(0);
+        gpus >= here && lmplan_c10d::nccl_version().is_ok()
+    }
+
     /// Ranks that there can be, where that is known.
     pub const fn size(&self) -> Option<u64> {
         match self {

@@ -1,6 +1,7 @@
 //! `hardware/devices/*.yaml`: one accelerator, its data sheet and its calibrated constants.
 
 use super::model::Precision;
+use super::observed::Observed;
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, UsDollars, Watts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct DeviceSpec {
     /// The machine that all of this was measured on, where `lmplan calibrate` did so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// What was seen of it beside, which no prediction uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
     /// Where the facts come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

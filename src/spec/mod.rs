@@ -9,6 +9,7 @@ mod lora;
 pub mod machine;
 pub mod model;
 mod nearest;
+mod observed;
 pub mod schema;
 pub mod stack;
 mod structure;
@@ -33,5 +34,6 @@ pub use model::{
     ParallelBranches, Position, Precision, TrainingSpec,
 };
 pub(crate) use nearest::nearest;
+pub use observed::{Load, Observed};
 pub use stack::{ScheduleKind, StackSpec, TensorOverlap};
 pub use validate::job_findings;

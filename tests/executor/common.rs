@@ -129,6 +129,7 @@ pub(crate) fn task(model: ModelSpec, plan: Plan, fused: bool) -> Task {
         seed: 0,
         precisions: Vec::new(),
         fault: None,
+        nccl: false,
     }
 }
 

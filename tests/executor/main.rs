@@ -3,6 +3,7 @@
 mod autograd;
 mod common;
 mod faults;
+mod gpu;
 mod launchers;
 mod measured;
 mod ranks;

@@ -3,6 +3,7 @@
 mod architecture;
 mod catalogue;
 mod command_line;
+mod gpu_check;
 mod import;
 mod invalid_files;
 mod machine;

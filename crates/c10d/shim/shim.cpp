@@ -1,59 +1,31 @@
-// A C interface to c10d, allocator statistics and events. Every entry catches what libtorch throws
-// and answers null or -1; `lmplan_error` says why.
+// A C interface to c10d and to operators. Every entry catches what libtorch throws and answers null
+// or -1; `lmplan_error` says why.
 #define USE_C10D_GLOO 1
+#include "common.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Functions.h>
-#include <c10/core/CPUAllocator.h>
-#include <c10/core/CachingDeviceAllocator.h>
-#include <c10/core/impl/alloc_cpu.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include <dlfcn.h>
 #include <sched.h>
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
+thread_local std::string lmplan::last_error;
+
 namespace {
 
-thread_local std::string last_error;
+using namespace lmplan;
 
-using StorePtr = c10::intrusive_ptr<c10d::Store>;
 using GroupPtr = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
 using WorkPtr = c10::intrusive_ptr<c10d::Work>;
-
-template <typename F>
-int guard(F f) {
-  try {
-    f();
-    return 0;
-  } catch (const c10::Error& e) {
-    last_error = e.what_without_backtrace();
-  } catch (const std::exception& e) {
-    last_error = e.what();
-  } catch (...) {
-    last_error = "unknown error";
-  }
-  return -1;
-}
-
-template <typename T, typename F>
-T* make(F f) {
-  T* made = nullptr;
-  guard([&] { made = new T(f()); });
-  return made;
-}
-
-at::Tensor& tensor(void* pointer) {
-  return *static_cast<at::Tensor*>(pointer);
-}
 
 // A tensor, or null where there is none.
 std::optional<at::Tensor> optional_tensor(void* pointer) {
@@ -93,50 +65,71 @@ void lamb_pass(const at::Tensor& gradients, at::Tensor& first, at::Tensor& secon
   }
 }
 
-// Counts what is handed out of host memory: the allocator of libtorch keeps no statistics there. The
-// size stands before the data, which keeps its alignment.
-class CountingAllocator final : public c10::Allocator {
+// Ranks that communicate through Gloo, in host memory.
+class GlooGroup final : public Group {
  public:
-  static constexpr size_t kHeader = 64;
+  explicit GlooGroup(GroupPtr group) : group_(std::move(group)) {}
 
-  c10::DataPtr allocate(size_t size) override {
-    if (size == 0) {
-      return {nullptr, nullptr, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
-    }
-    auto* block = static_cast<char*>(c10::alloc_cpu(size + kHeader));
-    *reinterpret_cast<size_t*>(block) = size;
-    int64_t now = (current += static_cast<int64_t>(size));
-    int64_t most = peak.load();
-    while (now > most && !peak.compare_exchange_weak(most, now)) {
-    }
-    void* data = block + kHeader;
-    return {data, data, &CountingAllocator::release, c10::Device(c10::DeviceType::CPU)};
+  void all_reduce(at::Tensor& data, bool maximum) override {
+    std::vector<at::Tensor> tensors{data};
+    c10d::AllreduceOptions options;
+    options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
+    finish_awake(group_->allreduce(tensors, options));
   }
 
-  c10::DeleterFnPtr raw_deleter() const override {
-    return &CountingAllocator::release;
+  void all_gather(at::Tensor& output, const at::Tensor& input) override {
+    std::vector<std::vector<at::Tensor>> outputs{output.chunk(group_->getSize())};
+    std::vector<at::Tensor> inputs{input};
+    finish_awake(group_->allgather(outputs, inputs));
   }
 
-  void copy_data(void* target, const void* source, std::size_t count) const override {
-    default_copy_data(target, source, count);
+  // Gloo's own is the sum of everything as well, and does not say when it is done.
+  void reduce_scatter(at::Tensor& output, const at::Tensor& input) override {
+    std::vector<at::Tensor> tensors{input.clone()};
+    finish_awake(group_->allreduce(tensors, {}));
+    output.copy_(tensors[0].chunk(group_->getSize())[group_->getRank()]);
   }
 
-  static std::atomic<int64_t> current;
-  static std::atomic<int64_t> peak;
+  void all_to_all(at::Tensor& output, const at::Tensor& input) override {
+    std::vector<int64_t> even;
+    at::Tensor from = input;
+    finish_awake(group_->alltoall_base(output, from, even, even));
+  }
+
+  void broadcast(at::Tensor& data, int root) override {
+    std::vector<at::Tensor> tensors{data};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    finish_awake(group_->broadcast(tensors, options));
+  }
+
+  void barrier() override {
+    finish(group_->barrier());
+  }
+
+  std::unique_ptr<Pending> send(const at::Tensor& data, int to, int tag, int) override {
+    std::vector<at::Tensor> tensors{data};
+    return std::make_unique<GlooSend>(group_->send(tensors, to, tag));
+  }
+
+  void receive(at::Tensor& data, int from, int tag, int) override {
+    std::vector<at::Tensor> tensors{data};
+    finish(group_->recv(tensors, from, tag));
+  }
+
+  void settle() override {}
 
  private:
-  static void release(void* data) {
-    if (data == nullptr) {
-      return;
+  struct GlooSend final : Pending {
+    explicit GlooSend(WorkPtr work) : work(std::move(work)) {}
+    void wait() override {
+      finish(work);
     }
-    char* block = static_cast<char*>(data) - kHeader;
-    current -= static_cast<int64_t>(*reinterpret_cast<size_t*>(block));
-    c10::free_cpu(block);
-  }
-};
+    WorkPtr work;
+  };
 
-std::atomic<int64_t> CountingAllocator::current{0};
-std::atomic<int64_t> CountingAllocator::peak{0};
+  GroupPtr group_;
+};
 
 } // namespace
 
@@ -199,7 +192,8 @@ void lmplan_store_free(void* store) {
 
 void* lmplan_group(void* store, const char* name, int rank, int size, const char* address,
                    int64_t timeout_ms) {
-  return make<GroupPtr>([&] {
+  Group* made = nullptr;
+  guard([&] {
     StorePtr prefixed(
         c10::make_intrusive<c10d::PrefixStore>(std::string(name), *static_cast<StorePtr*>(store)));
     auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(timeout_ms));
@@ -213,84 +207,60 @@ void* lmplan_group(void* store, const char* name, int rank, int size, const char
       options->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
     }
     options->threads = 1;
-    return c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, options);
+    made = new GlooGroup(
+        c10::make_intrusive<c10d::ProcessGroupGloo>(prefixed, rank, size, options));
   });
+  return made;
 }
 
 void lmplan_group_free(void* group) {
-  guard([&] { delete static_cast<GroupPtr*>(group); });
+  guard([&] { delete static_cast<Group*>(group); });
 }
 
 int lmplan_all_reduce(void* group, void* data, int maximum) {
-  return guard([&] {
-    std::vector<at::Tensor> tensors{tensor(data)};
-    c10d::AllreduceOptions options;
-    options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    finish_awake((*static_cast<GroupPtr*>(group))->allreduce(tensors, options));
-  });
+  return guard([&] { static_cast<Group*>(group)->all_reduce(tensor(data), maximum != 0); });
 }
 
 int lmplan_all_gather(void* group, void* output, void* input) {
-  return guard([&] {
-    auto& process_group = *static_cast<GroupPtr*>(group);
-    std::vector<std::vector<at::Tensor>> outputs{tensor(output).chunk(process_group->getSize())};
-    std::vector<at::Tensor> inputs{tensor(input)};
-    finish_awake(process_group->allgather(outputs, inputs));
-  });
+  return guard([&] { static_cast<Group*>(group)->all_gather(tensor(output), tensor(input)); });
 }
 
-// Gloo's own is the sum of everything as well, and does not say when it is done.
 int lmplan_reduce_scatter(void* group, void* output, void* input) {
-  return guard([&] {
-    auto& process_group = *static_cast<GroupPtr*>(group);
-    std::vector<at::Tensor> tensors{tensor(input).clone()};
-    finish_awake(process_group->allreduce(tensors, {}));
-    const auto parts = tensors[0].chunk(process_group->getSize());
-    tensor(output).copy_(parts[process_group->getRank()]);
-  });
+  return guard([&] { static_cast<Group*>(group)->reduce_scatter(tensor(output), tensor(input)); });
 }
 
 int lmplan_all_to_all(void* group, void* output, void* input) {
-  return guard([&] {
-    std::vector<int64_t> even;
-    finish_awake((*static_cast<GroupPtr*>(group))
-                     ->alltoall_base(tensor(output), tensor(input), even, even));
-  });
+  return guard([&] { static_cast<Group*>(group)->all_to_all(tensor(output), tensor(input)); });
 }
 
 int lmplan_broadcast(void* group, void* data, int root) {
-  return guard([&] {
-    std::vector<at::Tensor> tensors{tensor(data)};
-    c10d::BroadcastOptions options;
-    options.rootRank = root;
-    finish_awake((*static_cast<GroupPtr*>(group))->broadcast(tensors, options));
-  });
+  return guard([&] { static_cast<Group*>(group)->broadcast(tensor(data), root); });
 }
 
 int lmplan_barrier(void* group) {
-  return guard([&] { finish((*static_cast<GroupPtr*>(group))->barrier()); });
+  return guard([&] { static_cast<Group*>(group)->barrier(); });
 }
 
-void* lmplan_send(void* group, void* data, int to, int tag) {
-  return make<WorkPtr>([&] {
-    std::vector<at::Tensor> tensors{tensor(data)};
-    return (*static_cast<GroupPtr*>(group))->send(tensors, to, tag);
-  });
+int lmplan_settle(void* group) {
+  return guard([&] { static_cast<Group*>(group)->settle(); });
 }
 
-int lmplan_receive(void* group, void* data, int from, int tag) {
-  return guard([&] {
-    std::vector<at::Tensor> tensors{tensor(data)};
-    finish((*static_cast<GroupPtr*>(group))->recv(tensors, from, tag));
-  });
+void* lmplan_send(void* group, void* data, int to, int tag, int lane) {
+  Pending* made = nullptr;
+  guard([&] { made = static_cast<Group*>(group)->send(tensor(data), to, tag, lane).release(); });
+  return made;
 }
 
-int lmplan_work_wait(void* work) {
-  return guard([&] { finish(*static_cast<WorkPtr*>(work)); });
+int lmplan_receive(void* group, void* data, int from, int tag, int lane) {
+  return guard([&] { static_cast<Group*>(group)->receive(tensor(data), from, tag, lane); });
 }
 
-void lmplan_work_free(void* work) {
-  guard([&] { delete static_cast<WorkPtr*>(work); });
+int lmplan_pending_wait(void* pending) {
+  return guard([&] { static_cast<Pending*>(pending)->wait(); });
+}
+
+void lmplan_pending_free(void* pending) {
+  guard([&] { delete static_cast<Pending*>(pending); });
 }
 
 // Gradients of a layer norm: input, scale, shift.
@@ -308,27 +278,55 @@ int lmplan_layer_norm_backward(void* gradient, void* input, void* mean, void* rs
   });
 }
 
-// Fused attention, by the kernel that the device has for the type of the elements and for a bias
-// of the scores, which may be null. Gives the output, the logarithm of the denominators, and the
-// state of the random numbers.
+// The kernel of fused attention that a device has: flash attention takes 16-bit elements, widths of
+// heads that are multiples of 8 up to 256, and no bias; memory-efficient attention the rest.
+enum class Fused { host, flash, efficient };
+
+static Fused kernel_for(const at::Tensor& query, bool has_bias) {
+  if (!query.is_cuda()) {
+    return Fused::host;
+  }
+  const bool narrow = query.scalar_type() == at::kHalf || query.scalar_type() == at::kBFloat16;
+  const int64_t width = query.size(3);
+  return narrow && !has_bias && width % 8 == 0 && width <= 256 ? Fused::flash : Fused::efficient;
+}
+
+// Rows of a sequence one after the other: memory-efficient attention takes its output and that
+// output's gradient to lie so.
+static at::Tensor packed(const at::Tensor& heads) {
+  return heads.transpose(1, 2).contiguous().transpose(1, 2);
+}
+
+// Fused attention with a bias of the scores, which may be null. Gives the output, the logarithm of
+// the denominators, and the state of the random numbers, where the device has one.
 int lmplan_attention(void* query, void* key, void* value, void* bias_, double dropout, int causal,
                      void** results) {
   return guard([&] {
     const at::Tensor &q = tensor(query), &k = tensor(key), &v = tensor(value);
     const std::optional<at::Tensor> bias = optional_tensor(bias_);
     at::Tensor out, lse, seed, offset;
-    if (!q.is_cuda()) {
-      std::tie(out, lse) =
-          at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, causal != 0, bias);
-    } else if (q.scalar_type() == at::kFloat || bias.has_value()) {
-      std::tie(out, lse, seed, offset) = at::_scaled_dot_product_efficient_attention(
-          q, k, v, bias, true, dropout, causal != 0);
-    } else {
-      auto all = at::_scaled_dot_product_flash_attention(q, k, v, dropout, causal != 0, false);
-      out = std::get<0>(all);
-      lse = std::get<1>(all);
-      seed = std::get<6>(all);
-      offset = std::get<7>(all);
+    switch (kernel_for(q, bias.has_value())) {
+      case Fused::host:
+        std::tie(out, lse) =
+            at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, dropout, causal != 0, bias);
+        break;
+      case Fused::flash: {
+        auto all = at::_scaled_dot_product_flash_attention(q, k, v, dropout, causal != 0, false);
+        out = std::get<0>(all);
+        lse = std::get<1>(all);
+        seed = std::get<6>(all);
+        offset = std::get<7>(all);
+        break;
+      }
+      case Fused::efficient:
+        std::tie(out, lse, seed, offset) = at::_scaled_dot_product_efficient_attention(
+            q, k, v, bias, true, dropout, causal != 0);
+        break;
+    }
+    // Both or none, so that they are not taken for each other.
+    if (seed.defined() != offset.defined()) {
+      at::Tensor& missing = seed.defined() ? offset : seed;
+      missing = at::empty({}, at::kLong);
     }
     results[0] = new at::Tensor(out);
     results[1] = new at::Tensor(lse);
@@ -347,17 +345,21 @@ int lmplan_attention_backward(void* gradient, void* query, void* key, void* valu
     at::Tensor offset = offset_ == nullptr ? at::Tensor() : tensor(offset_);
     const std::optional<at::Tensor> bias = optional_tensor(bias_);
     at::Tensor dq, dk, dv, unused;
-    if (!q.is_cuda()) {
-      std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-          g, q, k, v, out, lse, dropout, causal != 0, bias);
-    } else if (q.scalar_type() == at::kFloat || bias.has_value()) {
-      std::tie(dq, dk, dv, unused) = at::_scaled_dot_product_efficient_attention_backward(
-          g, q, k, v, bias.value_or(at::Tensor()), out, lse, seed, offset, dropout,
-          {true, true, true, false}, causal != 0);
-    } else {
-      std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_backward(
-          g, q, k, v, out, lse, at::Tensor(), at::Tensor(), q.size(2), k.size(2), dropout,
-          causal != 0, seed, offset);
+    switch (kernel_for(q, bias.has_value())) {
+      case Fused::host:
+        std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+            g, q, k, v, out, lse, dropout, causal != 0, bias);
+        break;
+      case Fused::flash:
+        std::tie(dq, dk, dv) = at::_scaled_dot_product_flash_attention_backward(
+            g, q, k, v, out, lse, at::Tensor(), at::Tensor(), q.size(2), k.size(2), dropout,
+            causal != 0, seed, offset);
+        break;
+      case Fused::efficient:
+        std::tie(dq, dk, dv, unused) = at::_scaled_dot_product_efficient_attention_backward(
+            packed(g), q, k, v, bias.value_or(at::Tensor()), packed(out), lse, seed, offset,
+            dropout, {true, true, true, false}, causal != 0);
+        break;
     }
     results[0] = new at::Tensor(dq);
     results[1] = new at::Tensor(dk);
@@ -417,67 +419,6 @@ int lmplan_lamb_update(void* gradients, void* first, void* second, void* update,
       at::sqrt_out(u, v);
       u.mul_(root).add_(least);
       at::div_out(u, m, u);
-    }
-  });
-}
-
-// The CUDA half of libtorch, which must be there before the first use of a device.
-int lmplan_load_cuda() {
-  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) {
-    return 0;
-  }
-  const char* why = dlerror();
-  last_error = why == nullptr ? "libtorch_cuda.so could not be loaded" : why;
-  return -1;
-}
-
-// Multiprocessors and memory of a GPU, from the CUDA runtime that libtorch is linked with.
-int lmplan_gpu(int device, int* multiprocessors, uint64_t* memory) {
-  return guard([&] {
-    using Attribute = int (*)(int*, int, int);
-    using MemInfo = int (*)(size_t*, size_t*);
-    using SetDevice = int (*)(int);
-    auto attribute = reinterpret_cast<Attribute>(dlsym(RTLD_DEFAULT, "cudaDeviceGetAttribute"));
-    auto info = reinterpret_cast<MemInfo>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
-    auto set = reinterpret_cast<SetDevice>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
-    if (attribute == nullptr || info == nullptr || set == nullptr) {
-      throw std::runtime_error("the CUDA runtime is not there");
-    }
-    constexpr int multiprocessor_count = 16;
-    size_t free = 0, total = 0;
-    if (set(device) != 0 || attribute(multiprocessors, multiprocessor_count, device) != 0 ||
-        info(&free, &total) != 0) {
-      throw std::runtime_error("the GPU does not answer");
-    }
-    *memory = total;
-  });
-}
-
-int lmplan_count_cpu_memory() {
-  return guard([&] {
-    static CountingAllocator counting;
-    c10::SetCPUAllocator(&counting, 100);
-  });
-}
-
-int lmplan_memory(int cuda, int device, int reset_peak, int64_t* current, int64_t* peak) {
-  return guard([&] {
-    if (!cuda) {
-      *current = CountingAllocator::current;
-      *peak = CountingAllocator::peak;
-      if (reset_peak) {
-        CountingAllocator::peak = CountingAllocator::current.load();
-      }
-      return;
-    }
-    auto index = static_cast<c10::DeviceIndex>(device);
-    auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
-    auto stats = allocator->getDeviceStats(index);
-    constexpr size_t all = 0;
-    *current = stats.allocated_bytes[all].current;
-    *peak = stats.allocated_bytes[all].peak;
-    if (reset_peak) {
-      allocator->resetPeakStats(index);
     }
   });
 }

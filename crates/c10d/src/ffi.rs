@@ -62,15 +62,28 @@ unsafe extern "C" {
         data: *mut c_void,
         to: c_int,
         tag: c_int,
+        lane: c_int,
     ) -> *mut c_void;
     pub(crate) fn lmplan_receive(
         group: *mut c_void,
         data: *mut c_void,
         from: c_int,
         tag: c_int,
+        lane: c_int,
     ) -> c_int;
-    pub(crate) fn lmplan_work_wait(work: *mut c_void) -> c_int;
-    pub(crate) fn lmplan_work_free(work: *mut c_void);
+    pub(crate) fn lmplan_settle(group: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_pending_wait(pending: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_pending_free(pending: *mut c_void);
+    pub(crate) fn lmplan_nccl(path: *const c_char, version: *mut c_int) -> c_int;
+    pub(crate) fn lmplan_nccl_group(
+        store: *mut c_void,
+        name: *const c_char,
+        rank: c_int,
+        size: c_int,
+        device: c_int,
+        lanes: c_int,
+        timeout_ms: i64,
+    ) -> *mut c_void;
     pub(crate) fn lmplan_layer_norm_backward(
         gradient: *mut c_void,
         input: *mut c_void,
@@ -128,8 +141,13 @@ unsafe extern "C" {
         scale: f64,
     ) -> c_int;
     pub(crate) fn lmplan_load_cuda() -> c_int;
-    pub(crate) fn lmplan_gpu(device: c_int, multiprocessors: *mut c_int, memory: *mut u64)
-    -> c_int;
+    pub(crate) fn lmplan_gpu(
+        device: c_int,
+        multiprocessors: *mut c_int,
+        memory: *mut u64,
+        address: *mut c_char,
+        room: c_int,
+    ) -> c_int;
     pub(crate) fn lmplan_count_cpu_memory() -> c_int;
     pub(crate) fn lmplan_memory(
         cuda: c_int,
@@ -137,5 +155,26 @@ unsafe extern "C" {
         reset_peak: c_int,
         current: *mut i64,
         peak: *mut i64,
+        reserved: *mut i64,
     ) -> c_int;
+    pub(crate) fn lmplan_empty_cache() -> c_int;
+    pub(crate) fn lmplan_synchronize(device: c_int) -> c_int;
+    pub(crate) fn lmplan_allow_tf32(allowed: c_int) -> c_int;
+    pub(crate) fn lmplan_event() -> *mut c_void;
+    pub(crate) fn lmplan_event_record(event: *mut c_void, device: c_int) -> c_int;
+    pub(crate) fn lmplan_event_elapsed(
+        from: *mut c_void,
+        to: *mut c_void,
+        milliseconds: *mut f64,
+    ) -> c_int;
+    pub(crate) fn lmplan_event_free(event: *mut c_void);
+    pub(crate) fn lmplan_pinned(
+        sizes: *const i64,
+        dimensions: c_int,
+        like: *mut c_void,
+    ) -> *mut c_void;
+    pub(crate) fn lmplan_copy(to: *mut c_void, from: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_graph(data: *mut c_void, launches: c_int) -> *mut c_void;
+    pub(crate) fn lmplan_graph_launch(graph: *mut c_void) -> c_int;
+    pub(crate) fn lmplan_graph_free(graph: *mut c_void);
 }

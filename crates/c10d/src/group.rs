@@ -12,18 +12,31 @@ pub struct Store(*mut c_void);
 // SAFETY: the stores of c10d belong to no thread; one thread at a time uses this one.
 unsafe impl Send for Store {}
 
-/// Ranks that communicate through Gloo.
+/// Ranks that communicate: through Gloo, in host memory, or through NCCL, each with a GPU of its
+/// own.
 #[derive(Debug)]
 pub struct Group {
     group: *mut c_void,
     rank: usize,
     size: usize,
+    on_device: bool,
+}
+
+/// Messages of one lane arrive in the order in which they were sent; NCCL knows no tags beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope {
+    /// The other rank.
+    pub peer: usize,
+    /// Tells messages of one lane apart, where the transport can.
+    pub tag: usize,
+    /// Lane, from 0 on.
+    pub lane: usize,
 }
 
 /// A message on its way. Its tensor lives until it has left.
 #[derive(Debug)]
 pub struct Sending {
-    work: *mut c_void,
+    pending: *mut c_void,
     _tensor: Tensor,
 }
 
@@ -137,7 +150,51 @@ impl Group {
         let group = unsafe {
             ffi::lmplan_group(store.0, name.as_ptr(), own, all, address.as_ptr(), millis(timeout))
         };
-        if group.is_null() { Err(Error::last()) } else { Ok(Group { group, rank, size }) }
+        if group.is_null() {
+            return Err(Error::last());
+        }
+        Ok(Group { group, rank, size, on_device: false })
+    }
+
+    /// As [`Group::join`], through NCCL on this process's GPU `device`; `lanes` is how many lanes its
+    /// messages need. Collectives and receipts stand in the GPU's stream: they are not done when a
+    /// call returns, but before whatever kernel follows.
+    ///
+    /// # Errors
+    /// No NCCL; ranks that do not come in time; two ranks with one GPU.
+    pub fn join_nccl(
+        store: &Store,
+        name: &str,
+        (rank, size): (usize, usize),
+        device: i32,
+        lanes: usize,
+        timeout: Duration,
+    ) -> Result<Group, Error> {
+        let name = text(name)?;
+        let (own, all, lanes) = (number(rank)?, number(size)?, number(lanes)?);
+        let millis = millis(timeout);
+        // SAFETY: the store is alive; the name outlives the call, which copies it.
+        let group = unsafe {
+            ffi::lmplan_nccl_group(store.0, name.as_ptr(), own, all, device, lanes, millis)
+        };
+        if group.is_null() {
+            return Err(Error::last());
+        }
+        Ok(Group { group, rank, size, on_device: device >= 0 })
+    }
+
+    /// Whether its tensors are those of a GPU.
+    pub const fn on_device(&self) -> bool {
+        self.on_device
+    }
+
+    /// Waits until all that was begun is done, no longer than the group's time.
+    ///
+    /// # Errors
+    /// Ranks that die or do not come in time.
+    pub fn settle(&self) -> Result<(), Error> {
+        // SAFETY: the group is alive.
+        Error::check(unsafe { ffi::lmplan_settle(self.group) })
     }
 
     /// Number of this rank in the group.
@@ -206,25 +263,29 @@ impl Group {
         Error::check(unsafe { ffi::lmplan_barrier(self.group) })
     }
 
-    /// Starts to send a contiguous tensor of host memory.
+    /// Starts to send a contiguous tensor.
     ///
     /// # Errors
     /// As [`Group::all_reduce`].
-    pub fn send(&self, tensor: Tensor, to: usize, tag: usize) -> Result<Sending, Error> {
-        let (to, tag) = (number(to)?, number(tag)?);
-        // SAFETY: group and tensor are alive; the tensor is kept until the work is done.
-        let work = unsafe { ffi::lmplan_send(self.group, raw(&tensor), to, tag) };
-        if work.is_null() { Err(Error::last()) } else { Ok(Sending { work, _tensor: tensor }) }
+    pub fn send(&self, tensor: Tensor, to: Envelope) -> Result<Sending, Error> {
+        let [peer, tag, lane] = [number(to.peer)?, number(to.tag)?, number(to.lane)?];
+        // SAFETY: group and tensor are alive; the tensor is kept until the message has left.
+        let pending = unsafe { ffi::lmplan_send(self.group, raw(&tensor), peer, tag, lane) };
+        if pending.is_null() {
+            Err(Error::last())
+        } else {
+            Ok(Sending { pending, _tensor: tensor })
+        }
     }
 
-    /// Receives into a contiguous tensor of host memory.
+    /// Receives into a contiguous tensor.
     ///
     /// # Errors
     /// As [`Group::all_reduce`].
-    pub fn receive(&self, tensor: &Tensor, from: usize, tag: usize) -> Result<(), Error> {
-        let (from, tag) = (number(from)?, number(tag)?);
+    pub fn receive(&self, tensor: &Tensor, from: Envelope) -> Result<(), Error> {
+        let [peer, tag, lane] = [number(from.peer)?, number(from.tag)?, number(from.lane)?];
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_receive(self.group, raw(tensor), from, tag) })
+        Error::check(unsafe { ffi::lmplan_receive(self.group, raw(tensor), peer, tag, lane) })
     }
 }
 
@@ -241,14 +302,14 @@ impl Sending {
     /// # Errors
     /// A receiver that died or does not come in time.
     pub fn wait(self) -> Result<(), Error> {
-        // SAFETY: the work is alive as long as `self`.
-        Error::check(unsafe { ffi::lmplan_work_wait(self.work) })
+        // SAFETY: the message is alive as long as `self`.
+        Error::check(unsafe { ffi::lmplan_pending_wait(self.pending) })
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
         // SAFETY: made by the shim, freed once.
-        unsafe { ffi::lmplan_work_free(self.work) }
+        unsafe { ffi::lmplan_pending_free(self.pending) }
     }
 }

@@ -1,6 +1,6 @@
 //! Two real processes: this test starts itself again, once for each rank.
 
-use lmplan_c10d::{Group, Store, die_with_parent};
+use lmplan_c10d::{Envelope, Group, Store, die_with_parent};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
@@ -49,9 +49,10 @@ fn rank() {
     let shared = ones(own, 2);
     group.broadcast(&shared, 1).unwrap();
     assert_eq!(numbers(&shared), [2.0; 2]);
-    let sending = group.send(ones(own, 3), 1 - rank, 7).unwrap();
+    let other = Envelope { peer: 1 - rank, tag: 7, lane: 0 };
+    let sending = group.send(ones(own, 3), other).unwrap();
     let received = ones(0.0, 3);
-    group.receive(&received, 1 - rank, 7).unwrap();
+    group.receive(&received, other).unwrap();
     sending.wait().unwrap();
     assert_eq!(numbers(&received), [3.0 - own; 3]);
     assert!(group.all_gather(&ones(0.0, 5), &ones(own, 2)).is_err(), "sizes that do not match");

@@ -6,6 +6,7 @@ use crate::cli::Failure;
 use crate::cli::args::Verbosity;
 use crate::cli::output::{stem, write_whole};
 use crate::executor::calibrate::{Calibrated, Request, calibrate};
+use crate::executor::caught::caught;
 use crate::spec::machine::{CACHE_VARIABLE, LOCALHOST_CORE, Machine, read_measured};
 use crate::spec::{self, DeviceSpec, Source};
 use std::io::Write;
@@ -122,7 +123,8 @@ fn measure(
     say: &dyn Fn(&str),
 ) -> Result<DeviceSpec, Failure> {
     let program = std::env::current_exe().map_err(Failure::Output)?;
-    Ok(calibrate(&program, &Request { name, cuda, quick, machine }, say)?)
+    let request = Request { name, cuda, quick, machine };
+    Ok(caught(|| calibrate(&program, &request, say))?)
 }
 
 /// Writes a device file, with its folder where that is not there.

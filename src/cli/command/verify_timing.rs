@@ -5,10 +5,11 @@ use super::verify::{VerifyArgs, VerifyMode};
 use super::verify_run::Given;
 use crate::cli::Failure;
 use crate::cost::at_pace;
+use crate::executor::caught::caught;
 use crate::executor::gauge::{Gauge, Reading};
 use crate::executor::report::{MachinePace, Timing, Verified};
 use crate::executor::world::World;
-use crate::executor::{roles, whole};
+use crate::executor::{gpu, roles, whole};
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
@@ -16,6 +17,7 @@ use crate::spec::machine::Machine;
 use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Pace, Precision};
 use crate::units::{Bytes, Seconds};
 use std::path::Path;
+use tch::Device;
 
 /// Without being asked, `verify` times no more than this takes, by the prediction.
 const PATIENCE_S: f64 = 20.0;
@@ -70,11 +72,7 @@ pub(super) fn run(
         let (job, choice) =
             paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
         let result = ran.compare(job, choice, &name)?;
-        verified.mode.push("whole");
-        let timing = Timing { pace: paced.as_ref().map(|paced| paced.pace), ..result.timing };
-        (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
-        verified.memory_by_stage = result.by_stage;
-        verified.timelines = Some(result.timelines);
+        take_whole(result, paced.map(|paced| paced.pace), verified);
         return Ok(());
     }
     let c = &choice.candidate;
@@ -96,6 +94,9 @@ pub(super) fn run(
     let paced = alone.at_pace(ran.pace(), 1, seconds)?;
     let (job, choice) = paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
     let result = ran.compare(job, choice, &name)?;
+    if cuda {
+        verified.notes.push(gpu::allocator(Device::Cuda(0))?);
+    }
     verified.mode.push("roles");
     let timing = Timing { pace: paced.as_ref().map(|paced| paced.pace), ..result.timing };
     (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
@@ -157,6 +158,16 @@ impl Timed<'_> {
     }
 }
 
+fn take_whole(result: whole::Whole, pace: Option<MachinePace>, verified: &mut Verified) {
+    verified.mode.push("whole");
+    let timing = Timing { pace, ..result.timing };
+    (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
+    verified.memory_by_stage = result.by_stage;
+    verified.transport = result.transport;
+    verified.notes.extend(result.allocator);
+    verified.timelines = Some(result.timelines);
+}
+
 fn timed_roles(
     job: &Job,
     choice: &Choice,
@@ -170,7 +181,7 @@ fn timed_roles(
     if !cuda {
         lmplan_c10d::count_cpu_memory().map_err(|error| Failure::Missing(error.to_string()))?;
     }
-    Ok(roles::execute(job, choice, cuda, repeats, &mut gauge)?)
+    Ok(caught(|| roles::execute(job, choice, cuda, repeats, &mut gauge))?)
 }
 
 /// Whether times were asked for.
@@ -207,7 +218,9 @@ fn device(
 fn job_on(given: &Given, model: ModelSpec, device: DeviceSpec, cuda: bool) -> Result<Job, Failure> {
     let mut cluster = given.cluster.clone();
     for group in &mut cluster.groups {
-        group.device = device.clone();
+        // What `calibrate` measures by one GPU has no link: that of the plan's devices stays.
+        let link = device.link.clone().or(group.device.link.take());
+        group.device = DeviceSpec { link, ..device.clone() };
         group.spec.device.clone_from(&device.name);
     }
     if !cuda {

@@ -10,6 +10,7 @@ use crate::executor::task::{Answer, Mode, Task};
 use crate::graph::Collective;
 use crate::spec::{self, MeasuredRow};
 use crate::units::{Bytes, Seconds};
+use lmplan_c10d::Envelope;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -123,14 +124,15 @@ fn there_and_back(world: &Ranks, message: &Tensor) -> Result<f64> {
     let first = group.rank() == 0;
     let other = 1 - group.rank().min(1);
     let into = Tensor::empty(message.size(), (message.kind(), Device::Cpu));
+    let with = |tag| Envelope { peer: other, tag, lane: 0 };
     let start = Instant::now();
     if first {
-        let sending = group.send(message.copy(), other, 0)?;
-        group.receive(&into, other, 1)?;
+        let sending = group.send(message.copy(), with(0))?;
+        group.receive(&into, with(1))?;
         sending.wait()?;
     } else {
-        group.receive(&into, other, 0)?;
-        group.send(into, other, 1)?.wait()?;
+        group.receive(&into, with(0))?;
+        group.send(into, with(1))?.wait()?;
     }
     Ok(start.elapsed().as_secs_f64())
 }

@@ -21,7 +21,6 @@ use crate::executor::task::{Answer, Mode, Task};
 use crate::graph::{Kernel, PassKind};
 use crate::planner::job::Job;
 use crate::sharding::Instruction;
-use crate::spec::Precision;
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -61,7 +60,7 @@ const fn rounds(quick: bool) -> (usize, usize) {
 
 /// Measures the kernels of the probes on `ranks` of this machine.
 pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<Measured> {
-    let all = probes(request.quick, Precision::Fp32);
+    let all = probes(request.quick, request.cuda);
     let first = all.first().ok_or_else(|| ExecutorError::Program("no probes".to_owned()))?;
     let mode = Mode::Kernels { quick: request.quick };
     let task = Task {
@@ -113,7 +112,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
 
 /// What a rank does: every round all probes, first by rank 0 alone, then by all at once.
 pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> Result<Answer> {
-    let probes = probes(quick, Precision::Fp32);
+    let probes = probes(quick, device.is_cuda());
     let (rounds, repeats) = rounds(quick);
     let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
     let mut answer = Answer::default();

@@ -8,6 +8,7 @@ mod probes;
 
 use super::error::{ExecutorError, Result};
 use super::gauge::Reading;
+use super::gpu::{self, Extent};
 use super::measure::median;
 use crate::cost::KernelTable;
 use crate::cost::fit::MeasuredKernel;
@@ -15,7 +16,7 @@ use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::spec::machine::{LIBTORCH, Machine};
 use crate::spec::{
     self, Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
-    MeasuredRow, MeasuredTable, Pace, Precision, ScheduleKind, StackSpec,
+    MeasuredRow, MeasuredTable, Observed, Pace, Precision, ScheduleKind, StackSpec,
 };
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
 use fitting::{fit_kernels, fit_link};
@@ -62,6 +63,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     let began = Instant::now();
     let date = jiff::Timestamp::now();
     let device = if request.cuda { Device::Cuda(0) } else { Device::Cpu };
+    lmplan_c10d::warm_up(device)?;
     tch::set_num_threads(1);
     lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
@@ -81,7 +83,10 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
         kernels.iter_mut().for_each(|kernel| kernel.time = kernel.time * interruptions);
         kernels
     };
-    let (alone, busy) = (scaled(measured.alone), scaled(measured.busy));
+    let (mut alone, busy) = (scaled(measured.alone), scaled(measured.busy));
+    if request.cuda {
+        alone.extend(of_gpu(&mut spec, device, request, say));
+    }
     say("fitting kernels");
     let errors = fit_kernels(&mut spec, precision, &alone);
     let element = if precision == Precision::Fp32 { 4 } else { 2 };
@@ -137,6 +142,23 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     Ok(spec)
 }
 
+/// What a GPU is measured for by itself: products and attention of 16-bit elements; what is seen
+/// beside them goes into the file.
+fn of_gpu(
+    spec: &mut DeviceSpec,
+    device: Device,
+    request: &Request,
+    say: &dyn Fn(&str),
+) -> Vec<MeasuredKernel> {
+    let extent = if request.quick { Extent::Quick } else { Extent::Full };
+    let (kernels, missing) = gpu::kernels(device, extent, say);
+    let seen = gpu::observe(device, extent, say);
+    let not_measured = [missing, seen.not_measured.clone()].concat();
+    spec.peak.extend(gpu::peaks(&seen));
+    spec.observed = Some(Observed { not_measured, ..seen });
+    kernels
+}
+
 /// What is measured at once, with constants to start from.
 fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
     let side = if request.cuda { 8192 } else { 1024 };
@@ -160,7 +182,11 @@ fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
         memory_bandwidth: bandwidth,
         sm_count,
         host_bandwidth: bandwidth,
-        power: Watts::new(if request.cuda { 700.0 } else { 10.0 }),
+        power: Watts::new(gpu::power_limit(device).unwrap_or(if request.cuda {
+            700.0
+        } else {
+            10.0
+        })),
         link: (!request.cuda).then(|| LinkSpec {
             name: "gloo".to_owned(),
             bandwidth: BytesPerSecond::new(bandwidth.get() / 4.0),
@@ -186,6 +212,7 @@ fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
             provenance: String::new(),
         },
         measured: None,
+        observed: None,
         calibration: None,
         source: None,
     })

@@ -1,6 +1,7 @@
 //! The small models whose kernels are measured: layers of several widths, lengths and batches, and
 //! layers that are little but attention.
 
+use crate::executor::gpu;
 use crate::spec::{self, ModelSpec, Precision};
 use std::path::Path;
 
@@ -13,6 +14,9 @@ pub(crate) struct Probe {
 
 /// Width of a head of the probes of whole layers.
 const HEAD: u64 = 64;
+
+/// Words of the probes of a GPU.
+const GPU_VOCABULARY: u64 = 8192;
 
 /// A layer: model, hidden size, rows of a sequence, sequences, vocabulary.
 type Layer = (&'static str, u64, u64, u64, u64);
@@ -74,9 +78,16 @@ const ATTENTION: [(u64, u64, u64, u64); 10] = [
 ];
 
 /// The probes, in an order in which like ones do not follow each other.
-pub(crate) fn probes(quick: bool, precision: Precision) -> Vec<Probe> {
+pub(crate) fn probes(quick: bool, cuda: bool) -> Vec<Probe> {
     let (mut layers, mut attention) = (Vec::new(), Vec::new());
-    if quick {
+    let precision = if cuda { Precision::Bf16Mixed } else { Precision::Fp32 };
+    if cuda {
+        let sizes = if quick { &gpu::LAYERS[2..5] } else { &gpu::LAYERS };
+        for name in [GPT, BERT, LLAMA] {
+            let of = |&(hidden, rows, batch)| (name, hidden, rows, batch, GPU_VOCABULARY);
+            layers.extend(sizes.iter().map(of));
+        }
+    } else if quick {
         layers.extend(QUICK_LAYERS);
         attention.extend(QUICK_ATTENTION);
     } else {

@@ -19,16 +19,22 @@ struct Shape {
     causal: bool,
     /// Probability that an attention weight is dropped.
     dropout: f64,
-    /// Slopes of ALiBi of this rank's heads, where scores have such biases.
-    slopes: Vec<f64>,
+    /// Heads of all ranks and the first of this one, where scores have ALiBi's biases.
+    alibi: Option<[i64; 2]>,
 }
 
-/// Slopes of ALiBi by head: powers of 2^(-8/n) for n heads; where n is no power of two, those of the
-/// power of two below and then every other one of the power above (Press, Smith and Lewis 2022).
-fn slopes(heads: i64) -> Vec<f64> {
-    let of_power = |heads: i64| (1..=heads).map(move |i| 2f64.powf(-8.0 * i as f64 / heads as f64));
-    let below = 1 << heads.ilog2();
-    of_power(below).chain(of_power(2 * below).step_by(2)).take(heads as usize).collect()
+/// Kernels of a GPU load a bias of the scores in pieces of so many elements: its rows begin at
+/// multiples of them.
+const ALIGNED: i64 = 16;
+
+/// Slopes of ALiBi of `count` heads from `first` on, \[count\]: powers of 2^(-8/n) for n heads; where
+/// n is no power of two, those of the power of two below and then every other one of the power above
+/// (Press, Smith and Lewis 2022). Computed on the device: a copy from the host would wait for it.
+fn slopes(heads: i64, first: i64, count: i64, device: Device) -> Tensor {
+    let below = (1i64 << heads.ilog2()) as f64;
+    let head = Tensor::arange_start(first, first + count, (Kind::Double, device));
+    let powers = (&head + 1.0).where_self(&head.lt(below), &(&head - (below - 0.5)));
+    (powers * (-8.0 * std::f64::consts::LN_2 / below)).exp()
 }
 
 impl Shape {
@@ -42,14 +48,11 @@ impl Shape {
         let size = input.size();
         let ways = (heads + 2 * kv_heads) * width / size[2];
         let dropout = if dropout { at.env().dropout.0 } else { 0.0 };
-        let mut slopes = if alibi { slopes(heads) } else { Vec::new() };
+        let first = if ways > 1 { at.env().tensor.rank() * (heads / ways) } else { 0 };
+        let alibi = alibi.then_some([heads, first]);
         let (heads, kv_heads) = (heads / ways, kv_heads / ways);
-        if ways > 1 {
-            slopes = slopes.into_iter().skip((at.env().tensor.rank() * heads) as usize).collect();
-            slopes.truncate(heads as usize);
-        }
         let (rows, sequences) = (size[0], size[1]);
-        Ok(Shape { rows, sequences, heads, kv_heads, width, causal, dropout, slopes })
+        Ok(Shape { rows, sequences, heads, kv_heads, width, causal, dropout, alibi })
     }
 
     fn group(&self) -> i64 {
@@ -118,16 +121,23 @@ impl Shape {
     /// rows\]. Where no position sees those after it, the distance to a key may be counted from the
     /// first one: softmax does not change by what all keys of a query have in common.
     fn bias(&self, kind: Kind, device: Device) -> Option<Tensor> {
-        if self.slopes.is_empty() {
-            return None;
-        }
-        let kind = if kind == Kind::Double { kind } else { Kind::Float };
-        let slopes = Tensor::from_slice(&self.slopes).to_device(device).to_kind(kind);
-        let keys = Tensor::arange(self.rows, (kind, device));
+        let [heads, first] = self.alibi?;
+        let slopes = slopes(heads, first, self.heads, device);
+        let aligned = (self.rows + ALIGNED - 1) / ALIGNED * ALIGNED;
+        let keys = Tensor::arange(aligned, (Kind::Double, device));
+        let queries = Tensor::arange(self.rows, (Kind::Double, device));
         let nearness =
-            if self.causal { keys } else { -(keys.unsqueeze(1) - keys.unsqueeze(0)).abs() };
-        let bias = slopes.view([1, self.heads, 1, 1]) * nearness;
-        Some(bias.expand([self.sequences, self.heads, self.rows, self.rows], false))
+            if self.causal { keys } else { -(queries.unsqueeze(1) - keys.unsqueeze(0)).abs() };
+        let bias = (slopes.view([1, self.heads, 1, 1]) * nearness).to_kind(kind);
+        let shape = [self.sequences, self.heads, self.rows, self.rows];
+        Some(bias.narrow(-1, 0, self.rows).expand(shape, false))
+    }
+
+    /// As [`Shape::bias`], in the type that the device's fused kernel takes: on a GPU the queries'.
+    fn fused_bias(&self, query: &Tensor) -> Option<Tensor> {
+        let device = query.device();
+        let kind = if device.is_cuda() { query.kind() } else { wide(query.kind()) };
+        self.bias(kind, device)
     }
 
     fn query(&self) -> [i64; 4] {
@@ -151,6 +161,11 @@ impl Shape {
     }
 }
 
+/// The type in which scores of another one become weights.
+fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double { kind } else { Kind::Float }
+}
+
 fn is_fused(at: &At<'_, '_>) -> bool {
     at.operator.sharding.output_kept
 }
@@ -164,10 +179,14 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<(Tensor,
     // libtorch's kernel for host memory has no dropout.
     let dropout = if input.device().is_cuda() { shape.dropout } else { 0.0 };
     let fused = at.cursor.attention(false, shape.query())?;
+    if dropout > 0.0 {
+        // So that recomputation draws the same random numbers.
+        tch::manual_seed(at.work.seed + at.index as i64);
+    }
+    let bias = shape.fused_bias(input);
     at.cursor.run(fused, || {
         let [query, key, value] = shape.split(input);
         let (key, value) = (shape.expand(&key), shape.expand(&value));
-        let bias = shape.bias(query.kind(), query.device());
         let parts = [&query, &key, &value];
         let attended = lmplan_c10d::attention(parts, bias.as_ref(), dropout, shape.causal)?;
         let mut extra = vec![attended.denominators];
@@ -186,6 +205,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
     let denominators = needed(at, kept.extra.first())?;
     let dropout = if input.device().is_cuda() { shape.dropout } else { 0.0 };
     let fused = at.cursor.attention(true, shape.query())?;
+    let bias = shape.fused_bias(input);
     let result = at.cursor.run(fused, || -> Result<Tensor> {
         let [query, key, value] = shape.split(input);
         let (key, value) = (shape.expand(&key), shape.expand(&value));
@@ -198,7 +218,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
         let [dq, dk, dv] = lmplan_c10d::attention_backward(
             &shape.by_head(gradient),
             [&query, &key, &value],
-            shape.bias(query.kind(), query.device()).as_ref(),
+            bias.as_ref(),
             &attended,
             dropout,
             shape.causal,
@@ -219,15 +239,14 @@ fn unfused(at: &mut At<'_, '_>, input: &Tensor, shape: &Shape) -> Result<(Tensor
     let softmax = at.pass(PassKind::Softmax, || {
         let kind = scores.kind();
         let mut scores = scores * shape.scale();
-        if let Some(bias) = shape.bias(kind, scores.device()) {
+        if let Some(bias) = shape.bias(wide(kind), scores.device()) {
             scores = shape.flat(&(shape.unflat(&scores) + bias));
         }
         if shape.causal {
             let above = Tensor::ones([rows, rows], (Kind::Bool, scores.device())).triu(1);
             scores = scores.masked_fill(&above, f64::NEG_INFINITY);
         }
-        let wide = if kind == Kind::Double { kind } else { Kind::Float };
-        scores.softmax(-1, wide).to_kind(kind)
+        scores.softmax(-1, wide(kind)).to_kind(kind)
     })?;
     let mut extra = vec![softmax.shallow_clone()];
     let mut weights = softmax;
