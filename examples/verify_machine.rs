@@ -1,9 +1,9 @@
 //! Calibrates this machine's cores and holds the predictions for twenty small plans against runs of
 //! them: `scripts/build-torch.sh && cargo run --release --example verify_machine -- reports/verify-cpu`.
-//! Takes about six minutes; nothing else should run meanwhile. All plans are run in turn, and that
-//! three times, so that what slows the machine for a while slows all of them; each counts by the
-//! middle one of its rounds. Writes the device file, the comparison and the charts of one plan of
-//! each model into the folder.
+//! Takes about a quarter of an hour; nothing else should run meanwhile. All plans are run in turn,
+//! and that three times, so that what slows the machine for a while slows all of them; each counts
+//! by the middle one of its rounds, and every round is summed up too. Writes the device file, the
+//! comparison and the charts of one plan of each model into the folder.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints what it does")]
 
 use serde_json::Value;
@@ -74,7 +74,7 @@ fn run(arguments: &[&str]) -> Vec<u8> {
 const ROUNDS: usize = 3;
 
 /// Repetitions of each plan in a round.
-const STEPS: &str = "5";
+const STEPS: &str = "3";
 
 /// The plans: model, batch, the rest.
 fn plans() -> Vec<(&'static str, &'static str, &'static Plan)> {
@@ -105,6 +105,12 @@ fn measure(
         std::fs::remove_file(&path).expect("the plan");
     }
     result
+}
+
+/// The middle and the largest of some errors, in words.
+fn summary(errors: Vec<f64>) -> String {
+    let worst = errors.iter().copied().fold(0.0, f64::max);
+    format!("median {:.1} %, worst {:.1} %", 100.0 * middle(errors), 100.0 * worst)
 }
 
 fn middle(mut values: Vec<f64>) -> f64 {
@@ -163,15 +169,23 @@ fn main() {
         times.push(error.abs());
         peaks.push(peak.abs());
     }
-    let [time, peak] = [times, peaks].map(|errors| {
-        let worst = errors.iter().copied().fold(0.0, f64::max);
-        format!("median {:.1} %, worst {:.1} %", 100.0 * middle(errors), 100.0 * worst)
-    });
+    let [time, peak] = [times, peaks].map(summary);
+    let by_round: Vec<String> = (0..ROUNDS)
+        .map(|round| {
+            let error = |all: &Vec<Value>| {
+                all[round].pointer("/timing/iteration/error").and_then(Value::as_f64)
+            };
+            let errors = results.iter().filter_map(|(_, all)| error(all).map(f64::abs));
+            summary(errors.collect())
+        })
+        .collect();
+    let by_round = by_round.join("; ");
     let page = format!(
         "# Predictions against runs on this machine's cores\n\nDevice: {provenance}.\n\nError of the \
-         iteration time: {time}. Error of peak memory: {peak}.\n\n| plan | predicted ms | measured ms \
+         iteration time, by the middle one of {ROUNDS} rounds: {time}. By round: {by_round}. Error of \
+         peak memory: {peak}.\n\n| plan | predicted ms | measured ms \
          | error % | spread % | memory error % |\n|---|---:|---:|---:|---:|---:|\n{rows}"
     );
     std::fs::write(folder.join("verify.md"), page).expect("the comparison");
-    println!("iteration: {time}\nmemory: {peak}");
+    println!("iteration: {time} (by round: {by_round})\nmemory: {peak}");
 }
