@@ -38,4 +38,4 @@ step "tests, executor on libtorch"
 if cargo clippy --version >/dev/null 2>&1; then
     scripts/build-torch.sh clippy --quiet --all-targets -- -D warnings
 fi
-scripts/build-torch.sh test -p lmplan-c10d -p lmplan --test ranks --test executor -- --test-threads=2
+scripts/build-torch.sh test -p lmplan-c10d -p lmplan --test ranks --test nccl --test executor -- --test-threads=2
