@@ -15,6 +15,9 @@ const SIDE: i64 = 512;
 /// Elements of the copy, 16 MiB: more than a core's own caches hold.
 const ELEMENTS: i64 = 1 << 22;
 
+/// Readings at one moment.
+const READINGS: usize = 5;
+
 /// What is timed.
 #[derive(Debug)]
 pub struct Gauge {
@@ -43,8 +46,13 @@ impl Gauge {
         }
     }
 
-    /// Times both, some ten milliseconds.
-    pub fn read(&mut self) -> Reading {
+    /// Times both several times, some fifty milliseconds in all: what ranks do at once they begin
+    /// and end apart.
+    pub fn read(&mut self) -> Vec<Reading> {
+        (0..READINGS).map(|_| self.once()).collect()
+    }
+
+    fn once(&mut self) -> Reading {
         let start = Instant::now();
         drop(self.factor.matmul(&self.factor));
         let product_s = start.elapsed().as_secs_f64();

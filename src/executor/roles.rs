@@ -112,7 +112,7 @@ pub fn execute(
     let (mut passes, mut pace) = (Vec::new(), Vec::new());
     for _ in 0..repeats {
         if !cuda {
-            pace.push(gauge.read());
+            pace.extend(gauge.read());
         }
         let start = Instant::now();
         rank.iteration()?;

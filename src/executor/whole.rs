@@ -70,8 +70,8 @@ pub fn execute(
 impl Ran {
     /// How fast the machine was meanwhile, where that was measured.
     pub fn pace(&self) -> Option<Reading> {
-        let counted = |answer: &Answer| answer.pace.iter().skip(1).copied().collect::<Vec<_>>();
-        gauge::middle(&self.answers.iter().flat_map(counted).collect::<Vec<_>>())
+        let all = self.answers.iter().flat_map(|answer| &answer.pace);
+        gauge::middle(&all.copied().collect::<Vec<_>>())
     }
 
     /// Holds times and memory against their predictions.

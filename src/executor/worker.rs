@@ -197,7 +197,7 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
         }
         if device == Device::Cpu {
             // All ranks at once, as they run.
-            answer.pace.push(gauge.read());
+            answer.pace.extend(gauge.read());
         }
         if let Some(world) = rank.groups.world.real() {
             world.barrier()?;

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 /// How often each collective is timed.
 pub(super) const fn repetitions(request: &Request) -> u64 {
-    if request.quick { 9 } else { 31 }
+    if request.quick { 5 } else { 31 }
 }
 
 /// Collectives and messages between two ranks of this machine.

@@ -55,7 +55,7 @@ pub(super) struct Measured {
 
 /// Rounds over all probes, and runs of each in a round, alone and busy.
 const fn rounds(quick: bool) -> (usize, usize) {
-    if quick { (2, 2) } else { (4, 3) }
+    if quick { (2, 1) } else { (4, 3) }
 }
 
 /// Measures the kernels of the probes on `ranks` of this machine.
@@ -123,13 +123,13 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
             rank.iteration()?;
             wait(world)?;
             if world.rank() == 0 {
-                answer.pace_alone.push(gauge.read());
+                answer.pace_alone.extend(gauge.read());
                 let found = timed(&job, &mut rank, repeats)?;
                 gather(samples, found, |sample| &mut sample.alone_s);
             }
             wait(world)?;
             if world.size() > 1 {
-                answer.pace.push(gauge.read());
+                answer.pace.extend(gauge.read());
                 let found = timed(&job, &mut rank, repeats)?;
                 gather(samples, found, |sample| &mut sample.busy_s);
             }

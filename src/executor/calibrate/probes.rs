@@ -28,15 +28,14 @@ const GPT: &str = "gpt2-124m";
 const BERT: &str = "bert-base";
 const LLAMA: &str = "llama-7b";
 
-const QUICK_LAYERS: [Layer; 8] = [
+const QUICK_LAYERS: [Layer; 7] = [
     (GPT, 128, 64, 2, 1024),
-    (GPT, 256, 128, 4, 4096),
-    (GPT, 512, 256, 2, 4096),
-    (GPT, 768, 512, 1, 2048),
+    (GPT, 256, 128, 4, 2048),
+    (GPT, 512, 256, 2, 2048),
+    (GPT, 768, 256, 1, 2048),
     (BERT, 256, 128, 2, 2048),
-    (BERT, 512, 128, 4, 2048),
-    (LLAMA, 256, 128, 2, 2048),
-    (LLAMA, 512, 256, 1, 2048),
+    (BERT, 512, 128, 2, 2048),
+    (LLAMA, 384, 128, 2, 1024),
 ];
 
 const QUICK_ATTENTION: [Attention; 6] = [
