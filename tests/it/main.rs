@@ -5,6 +5,7 @@ mod catalogue;
 mod command_line;
 mod import;
 mod invalid_files;
+mod messages;
 mod mutations;
 mod plans;
 mod quantities;
