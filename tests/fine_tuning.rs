@@ -278,7 +278,7 @@ fn wrong_arguments_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let job = ["search", "--model", "llama3-8b", "--cluster", "h100x8", "--no-report"];
     for (more, said) in [
-        (vec!["--lora-rank", "0"], "0 is not in 1.."),
+        (vec!["--lora-rank", "0"], "`0` is too few: write 1 or more"),
         (vec!["--lora-rank", "4", "--lora-targets", "querry"], "query"),
         (vec!["--lora-targets", "query"], "--lora-rank"),
         (vec!["--epochs", "3"], "--examples 52K"),

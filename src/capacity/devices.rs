@@ -30,7 +30,9 @@ pub enum SizeError {
         above: u64,
     },
     /// Several nodes without a network.
-    #[error("cluster `{0}` has no `network`, which more than one node needs")]
+    #[error(
+        "cluster `{0}` has no `network`, which more than one node needs: give `--devices` of one node, or a cluster of several nodes"
+    )]
     Network(String),
 }
 

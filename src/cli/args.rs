@@ -5,11 +5,11 @@ use super::command::{
     calibrate, capacity, check, completions, diff, explain, export, graph, import, list, rank,
     schema, search, simulate, validate, verify,
 };
+use super::numbers::{parse_count, parse_length};
 use super::tuning_args::LoraArgs;
 use crate::spec::{
     self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
 };
-use crate::units::Seconds;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use schemars::JsonSchema;
@@ -147,10 +147,10 @@ pub struct ModelArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// Sequences of one optimizer step [default: the model's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
     pub global_batch: Option<u64>,
     /// Tokens of one sequence [default: the model's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_length)]
     pub sequence_length: Option<u64>,
     /// Numeric recipe [default: the model's]
     #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
@@ -209,9 +209,10 @@ pub struct JobArgs {
     /// Cluster: a name of the catalogue or a path
     #[arg(long, value_name = "CLUSTER")]
     pub cluster: String,
-    /// Software stack: a name of the catalogue or a path
-    #[arg(long, value_name = "STACK", default_value = DEFAULT_STACK)]
-    pub stack: String,
+    /// Software stack: a name of the catalogue or a path [default: megatron-core, of a given plan
+    /// its own]
+    #[arg(long, value_name = "STACK")]
+    pub stack: Option<String>,
 }
 
 /// The stack that is assumed where none is named.
@@ -235,9 +236,14 @@ pub struct Job {
 }
 
 impl JobArgs {
+    /// Name of the software stack.
+    pub fn stack(&self) -> &str {
+        self.stack.as_deref().unwrap_or(DEFAULT_STACK)
+    }
+
     /// Model, cluster and stack as a plan names them.
     pub fn plan_names(&self) -> [String; 3] {
-        [&self.model.model, &self.cluster, &self.stack].map(|name| super::output::plan_name(name))
+        [&self.model.model, &self.cluster, self.stack()].map(super::output::plan_name)
     }
 
     /// Reads all three.
@@ -247,7 +253,7 @@ impl JobArgs {
     pub fn load(&self, folder: &Path) -> Result<Job, Failure> {
         let (model, model_source) = self.model.load(folder)?;
         let (cluster, cluster_source) = Cluster::load(&self.cluster, folder)?;
-        let (stack, stack_source) = spec::load_stack(&self.stack, folder)?;
+        let (stack, stack_source) = spec::load_stack(self.stack(), folder)?;
         let findings = job_findings(&model, &cluster);
         if !findings.is_empty() {
             // A recipe from the command line stands nowhere in the model's file.
@@ -277,43 +283,6 @@ pub fn words<T: JsonSchema>() -> Vec<String> {
     cases.filter_map(|case| case["const"].as_str().map(String::from)).collect()
 }
 
-/// Reads a count of tokens: digits, or a number with `K`, `M`, `B` or `T`.
-///
-/// # Errors
-/// Anything else, zero, and more than 1e18.
-pub fn parse_tokens(text: &str) -> Result<u64, String> {
-    let wrong =
-        || "write a number of tokens, such as `300B`, `1.4T` or `300_000_000_000`".to_owned();
-    let plain = text.trim().replace('_', "");
-    let (number, factor) = match plain.chars().last() {
-        Some('K' | 'k') => (&plain[..plain.len() - 1], 1e3),
-        Some('M' | 'm') => (&plain[..plain.len() - 1], 1e6),
-        Some('B' | 'b' | 'G' | 'g') => (&plain[..plain.len() - 1], 1e9),
-        Some('T' | 't') => (&plain[..plain.len() - 1], 1e12),
-        _ => (plain.as_str(), 1.0),
-    };
-    let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+');
-    if number.is_empty() || !number.chars().all(numeric) {
-        return Err(wrong());
-    }
-    let tokens = number.parse::<f64>().map_err(|_| wrong())? * factor;
-    if !(1.0..=1e18).contains(&tokens) {
-        return Err(format!("{tokens:e} tokens is not between 1 and 1e18"));
-    }
-    Ok(tokens.round() as u64)
-}
-
-/// Reads a duration with its unit, or a bare number of seconds.
-///
-/// # Errors
-/// Anything else, and zero.
-pub fn parse_seconds(text: &str) -> Result<Seconds, String> {
-    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let text = if bare { format!("{text} s") } else { text.to_owned() };
-    let duration: Seconds = text.parse().map_err(|error| format!("{error}"))?;
-    if duration.get() > 0.0 { Ok(duration) } else { Err("the duration is zero".into()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,25 +291,5 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn tokens_are_read() {
-        assert_eq!(parse_tokens("300B"), Ok(300_000_000_000));
-        assert_eq!(parse_tokens("1.4T"), Ok(1_400_000_000_000));
-        assert_eq!(parse_tokens("3e11"), Ok(300_000_000_000));
-        assert_eq!(parse_tokens("1_000"), Ok(1000));
-        for wrong in ["", "B", "-1", "0", "nan", "inf", "1e400", "300 B", "3é", "é"] {
-            assert!(parse_tokens(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(parse_seconds("30"), Ok(Seconds::new(30.0)));
-        assert_eq!(parse_seconds("30d"), Ok(Seconds::new(30.0 * 86_400.0)));
-        for wrong in ["", "0", "0 s", "30 x", "-1 s"] {
-            assert!(parse_seconds(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,10 +1,13 @@
 //! The command line: parses, calls, prints. Data goes to standard output, the rest to standard
 //! error.
 
+pub mod agreement;
 pub mod args;
 pub mod command;
 pub mod exit;
+pub mod folder;
 pub mod interrupt;
+pub mod numbers;
 pub mod output;
 pub mod pins;
 pub mod plan_args;

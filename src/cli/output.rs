@@ -3,6 +3,7 @@
 use super::Failure;
 use super::args::{Format, Job};
 use super::command::search::OutputArgs;
+use super::folder::{Answer, Folder, choose};
 use crate::planner::SearchOutcome;
 use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::{self, Origin, ReportInput, TextOptions};
@@ -60,9 +61,8 @@ pub fn show(
         certificate: shown.certificate.map(|(bytes, _)| bytes),
         certificate_summary: shown.certificate.map_or(&[], |(_, sentences)| sentences),
     };
-    let plan = &shown.outcome.plan;
-    let folder = output.report_folder(stem(&plan.model), stem(&plan.cluster));
-    if let Some(folder) = &folder {
+    let folder = folder(shown, output);
+    if let Some(Folder { path: folder, .. }) = &folder {
         let files = report::render(&input)
             .map_err(|error| Failure::Output(io::Error::other(error.to_string())))?;
         report::write(folder, &files)
@@ -74,9 +74,26 @@ pub fn show(
     print(&input, shown, output.format, out)?;
     if let (Some(folder), false) = (&folder, shown.quiet) {
         // Nothing is left to do where standard error is closed.
-        let _ = writeln!(io::stderr(), "report: {}", folder.join("report.html").display());
+        let _ = io::stderr().write_all(folder.words("report").as_bytes());
     }
     Ok(())
+}
+
+/// Where the report goes, if one is wanted.
+fn folder(shown: &Shown<'_>, output: &OutputArgs) -> Option<Folder> {
+    let plan = &shown.outcome.plan;
+    let path = output.report_folder(stem(&plan.model), stem(&plan.cluster))?;
+    if output.output.is_some() {
+        return Some(Folder { path, taken: None });
+    }
+    Some(match shown.origin {
+        Origin::Searched => choose(path, Answer::Search, shown.command),
+        Origin::Given => {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push("-simulated");
+            choose(path.with_file_name(name), Answer::Simulation, shown.command)
+        }
+    })
 }
 
 /// How text is laid out on the terminal at hand.
@@ -84,6 +101,11 @@ pub fn text_options() -> TextOptions {
     let style = io::stdout().is_terminal()
         && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
     TextOptions { width: width(), style }
+}
+
+/// Columns that a table has room in; no limit in pipes and files.
+pub fn table_room() -> Option<usize> {
+    io::stdout().is_terminal().then(width)
 }
 
 fn print(
@@ -145,6 +167,17 @@ pub fn width() -> usize {
     given.or(size).unwrap_or(80)
 }
 
+/// A sentence of a list on lines of the terminal's width, of 60 to 100 columns, after `bullet`.
+pub fn item(bullet: &str, sentence: &str) -> String {
+    let width = width().clamp(60, 100) - bullet.len();
+    let indent = " ".repeat(bullet.len());
+    let lines = report::wrap(sentence, width).into_iter().enumerate();
+    let lines = lines.map(|(index, line)| {
+        format!("{}{line}\n", if index == 0 { bullet } else { indent.as_str() })
+    });
+    lines.collect()
+}
+
 /// Writes a file whole or not at all.
 ///
 /// # Errors
@@ -195,6 +228,15 @@ pub fn plan_name(given: &str) -> String {
 pub fn stem(name: &str) -> &str {
     let file = name.rsplit('/').next().unwrap_or(name);
     file.strip_suffix(".yaml").unwrap_or(file)
+}
+
+/// A word of a command line, quoted where a shell would take it for something else.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// An enumeration's word as files write it.

@@ -3,6 +3,7 @@
 use super::args::named;
 use super::output::words;
 use crate::plan::{OptimizerSharding, Recompute};
+use crate::planner::conflict::Asked;
 use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
 use clap::Args;
@@ -155,6 +156,25 @@ impl PinArgs {
         ]
     }
 
+    /// What is fixed, in the user's words.
+    fn asked(&self) -> Vec<Asked> {
+        let counts = [
+            ("tp", &self.tp),
+            ("pp", &self.pp),
+            ("dp", &self.dp),
+            ("micro-batch", &self.micro_batch),
+            ("virtual-stages", &self.virtual_stages),
+        ];
+        let count = |flag: &str| {
+            let counts = counts.iter().find(|(name, _)| *name == flag)?.1.as_ref()?;
+            Some(counts.least())
+        };
+        self.flags()
+            .into_iter()
+            .filter_map(|(flag, text)| Some(Asked { flag, text: text?, count: count(flag) }))
+            .collect()
+    }
+
     /// The pins of a job with so many devices, sequences in a batch, and layers.
     pub fn pins(&self, devices: u64, global_batch: u64, layers: u64) -> Pins {
         let up_to = |counts: &Option<Counts>, most: u64| {
@@ -177,6 +197,7 @@ impl PinArgs {
                 .then(|| self.optimizer_sharding.clone()),
             recompute: (!self.recompute.is_empty()).then(|| self.recompute.clone()),
             all_devices: false,
+            asked: self.asked(),
         }
     }
 }

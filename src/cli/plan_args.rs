@@ -1,7 +1,9 @@
 //! A plan with what it names: what commands about one plan share.
 
 use super::Failure;
+use super::agreement::{Flags, agree};
 use super::args::named;
+use super::numbers::parse_length;
 use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
@@ -26,7 +28,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "STACK")]
     pub stack: Option<String>,
     /// Tokens of one sequence [default: as the plan was searched for, else the model's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_length)]
     pub sequence_length: Option<u64>,
     /// Numeric recipe [default: as the plan was searched for, else the model's]
     #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
@@ -48,13 +50,49 @@ pub struct PlannedJob {
 }
 
 impl PlanArgs {
+    /// The plan's file.
+    fn path(&self) -> PathBuf {
+        let within = self.plan.join("plan.yaml");
+        if within.is_file() { within } else { self.plan.clone() }
+    }
+
+    /// Refuses flags that say otherwise than the plan.
+    ///
+    /// # Errors
+    /// A plan that can not be read, and the first disagreement.
+    pub fn agree(&self) -> Result<(), Failure> {
+        let folder = Path::new(".");
+        let path = self.path();
+        let (plan, _) = spec::load::<Plan>(&path.display().to_string(), folder)?;
+        // Names in the files that flags lead to count as well; what is wrong with them is said
+        // when they are loaded.
+        let model = self.model.as_ref().and_then(|name| spec::load_model(name, folder).ok());
+        let cluster = self.cluster.as_ref().and_then(|name| Cluster::load(name, folder).ok());
+        let stack = self.stack.as_ref().and_then(|name| spec::load_stack(name, folder).ok());
+        let names = [
+            self.model.as_deref().zip(Some(model.as_ref().map(|(model, _)| model.name.as_str()))),
+            self.cluster
+                .as_deref()
+                .zip(Some(cluster.as_ref().map(|(cluster, _)| cluster.spec.name.as_str()))),
+            self.stack.as_deref().zip(Some(stack.as_ref().map(|(stack, _)| stack.name.as_str()))),
+        ];
+        let flags = Flags {
+            names,
+            global_batch: None,
+            sequence_length: self.sequence_length,
+            precision: self.precision,
+            lora: Some(&self.lora),
+        };
+        agree(&flags, &path, &plan, certificate_beside(&path).as_ref())
+    }
+
     /// Reads the plan and what it names.
     ///
     /// # Errors
     /// Files that are wrong, and a plan that does not suit its job.
     pub fn load(&self) -> Result<PlannedJob, Failure> {
         let folder = Path::new(".");
-        let path = if self.plan.is_dir() { self.plan.join("plan.yaml") } else { self.plan.clone() };
+        let path = self.path();
         let (plan, _) = spec::load::<Plan>(&path.display().to_string(), folder)?;
         let name = |given: &Option<String>, own: &str| {
             given.as_deref().map_or_else(|| own.to_owned(), super::output::plan_name)

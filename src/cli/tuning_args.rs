@@ -1,7 +1,8 @@
 //! Arguments of fine-tuning: adapters, and training sets in examples and epochs.
 
 use super::Failure;
-use super::args::{named, parse_tokens};
+use super::args::named;
+use super::numbers::{counts, parse_count, parse_tokens};
 use crate::spec::{LoraSpec, LoraTarget, ModelSpec};
 use clap::Args;
 
@@ -12,7 +13,7 @@ const MAX_TOKENS: u128 = 1_000_000_000_000_000_000;
 #[derive(Debug, Clone, Default, Args)]
 pub struct LoraArgs {
     /// Train low-rank adapters of this rank and freeze everything else [default: as the model says]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = parse_count)]
     pub lora_rank: Option<u64>,
     /// Projections that have an adapter [default: query,value]
     #[arg(
@@ -56,7 +57,7 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "N", value_parser = parse_examples, conflicts_with = "tokens")]
     pub examples: Option<u64>,
     /// Passes over the training set that `--examples` or `--tokens` gives [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = counts(1..=1_000_000))]
     pub epochs: Option<u64>,
 }
 

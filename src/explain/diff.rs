@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::sim::Prediction;
-use crate::units::{Bytes, Seconds, UsDollars};
+use crate::units::{Bytes, Seconds, UsDollars, apart, signed_percent};
 use serde_json::{Value, json};
 
 /// One of two plans.
@@ -102,6 +102,23 @@ impl Amount {
 }
 
 impl Difference {
+    /// Both sides as people read them, with as many digits as show the difference.
+    pub fn texts(&self) -> (String, String) {
+        match (&self.a, &self.b) {
+            (Amount::Time(a), Amount::Time(b)) => apart(*a, *b),
+            (Amount::Size(a), Amount::Size(b)) => apart(*a, *b),
+            (Amount::Price(a), Amount::Price(b)) => apart(*a, *b),
+            (Amount::Share(a), Amount::Share(b)) => {
+                let with = |share: f64, digits: usize| format!("{:.digits$} %", 100.0 * share);
+                (1..=15)
+                    .map(|digits| (with(*a, digits), with(*b, digits)))
+                    .find(|(a, b)| a != b)
+                    .unwrap_or_else(|| (self.a.text(), self.b.text()))
+            }
+            _ => (self.a.text(), self.b.text()),
+        }
+    }
+
     /// The second over the first, less one, where both are numbers.
     pub fn change(&self) -> Option<f64> {
         let (a, b) = (self.a.number()?, self.b.number()?);
@@ -250,7 +267,10 @@ pub fn sentences(a: &Side, b: &Side, found: &[Difference]) -> Vec<String> {
     let planned = found.iter().filter(|difference| difference.section == "plan");
     let changes: Vec<String> = planned
         .filter(|difference| difference.what != "shardings of operators")
-        .map(|d| format!("{} {} -> {}", d.what, d.a.text(), d.b.text()))
+        .map(|d| {
+            let (a, b) = d.texts();
+            format!("{} {a} -> {b}", d.what)
+        })
         .collect();
     said.push(match changes.as_slice() {
         [] => "No choice but the shardings and places of layers differs".to_owned(),
@@ -261,28 +281,27 @@ pub fn sentences(a: &Side, b: &Side, found: &[Difference]) -> Vec<String> {
     said.push(if slower.abs() < 5e-5 {
         format!("Both take {} an iteration", Seconds::new(ours))
     } else {
+        let (theirs, ours) = apart(Seconds::new(theirs), Seconds::new(ours));
         format!(
-            "{} is {:.2} % {}: {} an iteration instead of {}",
+            "{} is {:.2} % {}: {theirs} an iteration instead of {ours}",
             b.name,
             100.0 * slower.abs(),
             if slower > 0.0 { "slower" } else { "faster" },
-            Seconds::new(theirs),
-            Seconds::new(ours)
         )
     });
     said.extend(largest_part(found));
     let sizes = [a, b].map(|side| Bytes::new(side.prediction.peak_memory_bytes));
     if sizes[0] != sizes[1] {
         let word = if sizes[1] > sizes[0] { "grows" } else { "falls" };
-        said.push(format!("Peak memory {word} from {} to {}", sizes[0], sizes[1]));
+        let (from, to) = apart(sizes[0], sizes[1]);
+        said.push(format!("Peak memory {word} from {from} to {to}"));
     }
     let cost = found.iter().find(|d| d.what == "cost of a billion tokens");
     if let Some((d, change)) = cost.and_then(|d| Some((d, d.change()?))) {
+        let (from, to) = d.texts();
         said.push(format!(
-            "A billion tokens cost {} instead of {} ({:+.2} %)",
-            d.b.text(),
-            d.a.text(),
-            100.0 * change
+            "A billion tokens cost {to} instead of {from} ({})",
+            signed_percent(change)
         ));
     }
     said
@@ -291,7 +310,7 @@ pub fn sentences(a: &Side, b: &Side, found: &[Difference]) -> Vec<String> {
 /// The part of the iteration that changes most.
 fn largest_part(found: &[Difference]) -> Option<String> {
     let parts = found.iter().filter(|difference| difference.section == "breakdown");
-    let change = |d: &Difference| Some(d.b.number()? - d.a.number()?);
+    let change = |d: &Difference| Some(d.b.number()? - d.a.number()?).filter(|c| *c != 0.0);
     let (part, change) = parts
         .filter_map(|part| Some((part, change(part)?)))
         .max_by(|x, y| x.1.abs().total_cmp(&y.1.abs()))?;

@@ -44,6 +44,7 @@ fn held(c: &Candidate) -> Pins {
         sharding: Some(vec![c.sharding]),
         recompute: None,
         all_devices: false,
+        asked: Vec::new(),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Why no plan fits, and the smallest change that would help.
 
 use super::column::ColumnMaker;
+use super::conflict::{RELEASES, conflict};
 use super::costs::Costs;
 use super::facade::Request;
 use super::job::Job;
 use super::objective::Objective;
 use super::search::{Options, search};
+use super::solve::Solution;
 use super::space::{Candidate, Pins, Space};
 use crate::lower::{Pipeline, StageMemory, StageModel};
-use crate::units::Bytes;
+use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
 use std::fmt;
 
@@ -21,8 +23,21 @@ pub struct Infeasibility {
     pub capacity: Bytes,
     /// What would help, the smallest change first.
     pub remedies: Vec<String>,
-    /// Whether a deadline, not memory, is what nothing meets.
-    pub deadline: bool,
+    /// The fastest plan, where a deadline, not memory, is what nothing meets.
+    pub missed: Option<Missed>,
+    /// Which of the fixed parts can not be, where they leave no combination at all.
+    pub conflict: Option<String>,
+}
+
+/// The fastest plan, which misses a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    /// Ways, batch, schedule, sharding.
+    pub candidate: Candidate,
+    /// Its iteration time.
+    pub time: SimTime,
+    /// What the deadline leaves for an iteration.
+    pub allowed: SimTime,
 }
 
 /// The plan that needs the least memory on its fullest stage.
@@ -38,17 +53,33 @@ pub struct Closest {
 
 /// Finds out why `space` holds no plan.
 pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
+    let capacity = job.device.memory;
+    if let Some(found) = conflict(space) {
+        let (remedies, conflict) = (found.remedies, Some(found.what));
+        return Infeasibility { closest: None, capacity, remedies, missed: None, conflict };
+    }
     let closest = closest(job, space);
-    let fits = closest.as_ref().is_some_and(|c| c.memory.total() <= job.device.memory);
-    let deadline = fits && !matches!(request.objective, Objective::Time);
+    let missed = missed(job, space, request.objective);
     let mut remedies = Vec::new();
-    if deadline {
+    if missed.is_some() {
         remedies.push("allow a longer deadline, or plan for more devices".to_owned());
     } else {
         remedies.extend(pin_remedy(job, &space.pins));
-        remedies.extend(device_remedy(job, space));
+        if remedies.is_empty() {
+            remedies.extend(device_remedy(job, space));
+        }
     }
-    Infeasibility { closest, capacity: job.device.memory, remedies, deadline }
+    Infeasibility { closest, capacity, remedies, missed, conflict: None }
+}
+
+/// The fastest plan, where there is one and a deadline is what it misses.
+fn missed(job: &Job, space: &Space, objective: Objective) -> Option<Missed> {
+    let allowed = match objective {
+        Objective::Time | Objective::Cost { deadline: None } => return None,
+        Objective::Cost { deadline: Some(deadline) } | Objective::Devices { deadline } => deadline,
+    };
+    let best = fastest(job, space)?;
+    Some(Missed { candidate: best.candidate, time: best.time, allowed })
 }
 
 /// The candidate whose fullest stage needs the least, with layers spread evenly.
@@ -108,34 +139,25 @@ fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
     least
 }
 
-fn has_plan(job: &Job, space: &Space) -> bool {
+fn fastest(job: &Job, space: &Space) -> Option<Solution> {
     let options =
         Options { objective: Objective::Time, top: 1, stop: &|| None, progress: &mut |_| {} };
-    !search(space, job, options).best.is_empty()
+    search(space, job, options).best.into_iter().next()
 }
 
-/// The one fixed part whose release gives a plan.
+/// The one fixed part whose release gives a plan, or that of all of them.
 fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
-    type Release = (&'static str, fn(&mut Pins));
-    let releases: [Release; 9] = [
-        ("--recompute", |pins| pins.recompute = None),
-        ("--optimizer-sharding", |pins| pins.sharding = None),
-        ("--micro-batch", |pins| pins.micro_batch = None),
-        ("--sequence-parallel", |pins| pins.sequence_parallel = None),
-        ("--schedule", |pins| pins.schedule = None),
-        ("--virtual-stages", |pins| pins.chunks = None),
-        ("--dp", |pins| pins.data = None),
-        ("--pp", |pins| pins.pipeline = None),
-        ("--tp", |pins| pins.tensor = None),
-    ];
-    for (flag, release) in releases {
+    let has_plan = |pins: Pins| fastest(job, &job.space(pins)).is_some();
+    for (flag, release) in RELEASES {
         let mut free = pins.clone();
         release(&mut free);
-        if free != *pins && has_plan(job, &job.space(free)) {
-            return Some(format!("leave out `{flag}`: then a plan fits"));
+        if free != *pins && has_plan(free) {
+            return Some(format!("leave out `--{flag}`: then a plan fits"));
         }
     }
-    None
+    let free = Pins { all_devices: pins.all_devices, ..Pins::default() };
+    let all = pins.asked.len() > 1 && has_plan(free);
+    all.then(|| "leave out all fixed parts: then a plan fits".to_owned())
 }
 
 /// How many devices of the same kind would do, in powers of two times those there are.
@@ -155,13 +177,20 @@ fn device_remedy(job: &Job, space: &Space) -> Option<String> {
 
 impl fmt::Display for Infeasibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.deadline {
-            writeln!(f, "no plan meets the deadline")?;
+        if let Some(conflict) = &self.conflict {
+            writeln!(f, "{conflict}")?;
+        } else if let Some(missed) = &self.missed {
+            writeln!(
+                f,
+                "no plan meets the deadline: it leaves {} an iteration, the fastest plan takes {}",
+                missed.allowed.seconds(),
+                missed.time.seconds()
+            )?;
         } else {
             writeln!(f, "no plan fits the memory of {} on each device", self.capacity)?;
         }
         match &self.closest {
-            Some(Closest { candidate: c, stage, memory }) if !self.deadline => {
+            Some(Closest { candidate: c, stage, memory }) if self.missed.is_none() => {
                 let total = memory.total();
                 writeln!(
                     f,
@@ -183,8 +212,7 @@ impl fmt::Display for Infeasibility {
                     memory.other
                 )?;
             }
-            Some(_) => {}
-            None => writeln!(f, "no combination divides the batch and the model as demanded")?,
+            _ => {}
         }
         for remedy in &self.remedies {
             writeln!(f, "help: {remedy}")?;

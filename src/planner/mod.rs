@@ -6,6 +6,7 @@ pub mod bound;
 pub mod certificate;
 pub mod choice;
 pub mod column;
+pub mod conflict;
 pub mod costs;
 mod dive;
 pub mod facade;

@@ -1,5 +1,6 @@
 //! Every combination of ways, batch, schedule and sharding that divides as model and batch demand.
 
+use super::conflict::Asked;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::spec::ScheduleKind;
 
@@ -74,6 +75,8 @@ pub struct Pins {
     pub recompute: Option<Vec<Recompute>>,
     /// Devices that must be used, all of them.
     pub all_devices: bool,
+    /// What of this was asked for, in the user's words; for messages alone.
+    pub asked: Vec<Asked>,
 }
 
 impl Pins {

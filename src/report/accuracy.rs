@@ -2,7 +2,8 @@
 
 use super::chart::scatter;
 use super::{ReportFile, file};
-use crate::validate::interval::Intervals;
+use crate::planner::predict::INTERVAL;
+use crate::validate::interval::{Intervals, SHARE};
 use crate::validate::memory::ComparedMemory;
 use crate::validate::summary::{quantile, sorted};
 use crate::validate::{Compared, Summary, summarise};
@@ -22,8 +23,24 @@ pub struct Accuracy<'a> {
 /// Rows that are listed as the worst.
 const WORST: usize = 10;
 
+/// A share as per cent with one decimal; a dash where there is none.
 fn percent(share: f64) -> String {
-    format!("{:.1}", share * 100.0)
+    match (share * 1000.0).round() / 10.0 {
+        value if value.is_nan() => "-".to_owned(),
+        0.0 => "0.0".to_owned(),
+        value => format!("{value:.1}"),
+    }
+}
+
+/// The same with its sign.
+fn signed(share: f64) -> String {
+    let text = percent(share);
+    if share > 0.0 && text != "0.0" { format!("+{text}") } else { text }
+}
+
+/// A number that may be none.
+fn number(value: f64) -> String {
+    if value.is_nan() { "-".to_owned() } else { format!("{value:.3}") }
 }
 
 /// Whether a row is of a dense model and well enough known to be judged by.
@@ -42,7 +59,7 @@ fn cells(name: &str, s: &Summary) -> Cells {
         percent(s.median_abs_error),
         percent(s.mean_abs_error),
         percent(s.p90_abs_error),
-        format!("{:+.1}", s.bias * 100.0),
+        signed(s.bias),
     ]
 }
 
@@ -85,6 +102,16 @@ impl<'a> Accuracy<'a> {
         rows
     }
 
+    /// Share of the judged runs that took within `part` of what is predicted.
+    fn within(&self, part: f64) -> f64 {
+        let judged = self.runs.iter().filter(|row| judged(row));
+        let ratios: Vec<f64> = judged
+            .filter_map(|row| Some(row.measured_s? / row.outcome.as_ref().ok()?.seconds))
+            .collect();
+        let inside = ratios.iter().filter(|ratio| (*ratio - 1.0).abs() <= part).count();
+        inside as f64 / ratios.len() as f64
+    }
+
     /// Median absolute error, bias, and the share of plans that ran and are said not to fit.
     fn memory_summary(&self) -> (usize, f64, f64, f64) {
         let errors: Vec<f64> = self.memory.iter().filter_map(ComparedMemory::error).collect();
@@ -92,8 +119,9 @@ impl<'a> Accuracy<'a> {
         let refused =
             self.memory.iter().filter(|row| matches!(row.outcome, Ok((_, false)))).count();
         let count = errors.len();
-        let bias = quantile(&sorted(errors), 0.5);
-        (count, quantile(&absolute, 0.5), bias, refused as f64 / count.max(1) as f64)
+        let of_any = |value: f64| if count == 0 { f64::NAN } else { value };
+        let bias = of_any(quantile(&sorted(errors), 0.5));
+        (count, of_any(quantile(&absolute, 0.5)), bias, of_any(refused as f64 / count as f64))
     }
 
     /// The comparison as Markdown.
@@ -103,11 +131,17 @@ impl<'a> Accuracy<'a> {
         let all = summarise(self.runs);
         let _ = writeln!(
             text,
-            "\nRank correlation (Spearman) {:.3}. Regret of the plan that would be picked among a \
-             job's measured ones: mean {} %, worst {} %. Measured times inside the 80 % interval: {} %.",
-            all.spearman,
+            "\nRank correlation (Spearman) {}. Regret of the plan that would be picked among a job's \
+             measured ones: mean {} %, worst {} %.\n\nThe interval that `search`, `simulate` and \
+             `capacity` print, {:.0} % to either side, holds {} % of the dense models of confidence A \
+             and B. The intervals of the rows in JSON are made of the errors of other sources alone, \
+             to hold {:.0} %, and hold {} %.",
+            number(all.spearman),
             percent(all.regret_mean),
             percent(all.regret_max),
+            INTERVAL * 100.0,
+            percent(self.within(INTERVAL)),
+            SHARE * 100.0,
             percent(Intervals::new(self.runs).coverage())
         );
         text.push_str("\n## By source\n");
@@ -126,17 +160,17 @@ impl<'a> Accuracy<'a> {
                 row.row.id.clone(),
                 format!("{:.3}", row.measured_s.unwrap_or(0.0)),
                 format!("{predicted:.3}"),
-                format!("{:+.1}", row.error().unwrap_or(0.0) * 100.0),
+                signed(row.error().unwrap_or(f64::NAN)),
             ]
         });
         table(&mut text, &["row", "measured s", "predicted s", "error"], worst.collect());
         let (count, median, bias, refused) = self.memory_summary();
         let _ = writeln!(
             text,
-            "\n## Peak memory\n\n{count} rows: median error {} %, bias {:+.1} %; {} % of the plans \
+            "\n## Peak memory\n\n{count} rows: median error {} %, bias {} %; {} % of the plans \
              that ran are said not to fit.",
             percent(median),
-            bias * 100.0,
+            signed(bias),
             percent(refused)
         );
         text
@@ -178,7 +212,9 @@ impl<'a> Accuracy<'a> {
             "memory_rows": memory.collect::<Vec<Value>>(),
             "summary": summarise(self.runs),
             "judged": self.overall().into_iter().collect::<BTreeMap<_, _>>(),
+            "interval_share": SHARE,
             "interval_coverage": intervals.coverage(),
+            "printed_interval": {"half_width": INTERVAL, "coverage": self.within(INTERVAL)},
             "memory_summary": {
                 "rows": count,
                 "median_abs_error": median,

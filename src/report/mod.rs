@@ -28,7 +28,7 @@ mod write;
 pub use accuracy::Accuracy;
 pub use csv::csv;
 pub use input::{Origin, ReportInput, ScalingPoint};
-pub use text::{TextOptions, text};
+pub use text::{TextOptions, text, wrap};
 pub use trace::trace;
 #[cfg(feature = "torch")]
 pub use verified::verified;

@@ -93,23 +93,30 @@ impl Page {
         }
     }
 
-    /// The columns of `table` that `shown` lists, as wide as they need to be; those that have no
-    /// room are left out from the right.
-    pub(super) fn table(&mut self, table: &super::table::Table, shown: &[usize]) {
+    /// The columns of `table` that `shown` lists, as wide as they need to be. Where they need more
+    /// than `room`, those of `dispensable` are left out, the first first, and the page says so.
+    pub(super) fn table(
+        &mut self,
+        table: &super::table::Table,
+        shown: &[usize],
+        dispensable: &[usize],
+        room: Option<usize>,
+    ) {
         let widest = |column: usize| {
             let cells = table.rows.iter().filter_map(|row| row.get(column));
             let widths = cells.map(|text| text.chars().count());
             widths.chain([table.heads[column].name.len()]).max().unwrap_or(0)
         };
-        let mut room = self.width.saturating_sub(2);
-        let mut columns: Vec<(usize, usize)> = Vec::new();
-        for column in shown {
-            let width = widest(*column);
-            if width + 2 > room {
+        let mut columns: Vec<(usize, usize)> =
+            shown.iter().map(|column| (*column, widest(*column))).collect();
+        let mut left_out = Vec::new();
+        for column in dispensable {
+            let needed: usize = columns.iter().map(|(_, width)| width + 2).sum();
+            if room.is_none_or(|room| needed <= room) {
                 break;
             }
-            room -= width + 2;
-            columns.push((*column, width));
+            columns.retain(|(kept, _)| kept != column);
+            left_out.push(table.heads[*column].name);
         }
         let mut line = |texts: &dyn Fn(usize) -> String| {
             let mut text = String::from(" ");
@@ -125,6 +132,15 @@ impl Page {
         line(&|column| table.heads[column].name.to_owned());
         for row in &table.rows {
             line(&|column| row.get(column).cloned().unwrap_or_default());
+        }
+        if !left_out.is_empty() {
+            let note = format!(
+                "Too wide for {} columns, left out: {}. A wider terminal, a pipe (`| less -S`) and \
+                 `--format csv` show them.",
+                room.unwrap_or(self.width),
+                left_out.join(", ")
+            );
+            self.wrapped("  ", &note);
         }
     }
 
@@ -220,7 +236,7 @@ fn clip(text: &str, width: usize) -> String {
 }
 
 /// Lines of at most `width` columns; a longer word is cut.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut columns = 0;

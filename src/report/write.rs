@@ -66,6 +66,10 @@ fn put(dir: &Path, files: &[ReportFile], earlier: Earlier<'_>) -> Result<(), Wri
             return Err(WriteError { path: dir.join(&file.name), action: "written", source });
         }
     }
+    if dir.exists() && !dir.is_dir() {
+        let source = io::Error::new(io::ErrorKind::NotADirectory, "it is a file");
+        return Err(WriteError { path: dir.to_owned(), action: "used as a folder", source });
+    }
     let mut undo = Undo::default();
     match write_all(dir, files, earlier, &mut undo) {
         Ok(()) => {
@@ -86,6 +90,10 @@ fn write_all(
     undo: &mut Undo,
 ) -> Result<(), WriteError> {
     create_folders(dir, undo)?;
+    // Two runs that end at once write one after the other, so that no report is of both. Where a
+    // folder can not be locked nothing is lost but that.
+    let folder = fs::File::open(dir).ok();
+    let _locked = folder.as_ref().map(fs::File::lock);
     let mut staged = Vec::with_capacity(files.len());
     for file in files {
         let temporary = dir.join(hidden(&file.name, "new"));

@@ -1,7 +1,7 @@
 //! Names: files of the working folder first, then the catalogue compiled into the binary.
 
 use super::diagnostic::{Diagnostic, Mark, Source, SpecError, quoted};
-use super::nearest::nearest;
+use super::nearest::{family, nearest};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -93,6 +93,12 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
     }
     for path in candidates(kind, name, folder) {
         if path.is_file() {
+            if kind == Kind::Plan && path.extension().is_some_and(|extension| extension == "json") {
+                let message = format!("{} holds results, not a plan", quoted(name));
+                let help = "give the `plan.yaml` beside it, or the folder of the report".into();
+                let diagnostic = Diagnostic::unplaced("spec::not-found", message, None, Some(help));
+                return Err(diagnostic.into());
+            }
             let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             return read(&path, shown);
         }
@@ -101,7 +107,13 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
         let name = format!("catalogue:{}/{stem}.yaml", kind.folder());
         return Ok(Source { name, text: (*text).to_owned() });
     }
-    let message = format!("no {word} is called {}", quoted(name));
+    let message = match folder.join(name).is_dir() {
+        true if kind == Kind::Plan => format!("the folder {} holds no `plan.yaml`", quoted(name)),
+        true => format!("{} is a folder, not the file of a {word}", quoted(name)),
+        false if kind == Kind::Plan => format!("there is no plan {}", quoted(name)),
+        false if name.contains('/') => format!("there is no file {}", quoted(name)),
+        false => format!("no {word} is called {}", quoted(name)),
+    };
     Err(not_found(kind, message, folder, name))
 }
 
@@ -112,28 +124,57 @@ fn candidates(kind: Kind, name: &str, folder: &Path) -> Vec<PathBuf> {
         paths.push(base.join(name));
         paths.push(base.join(format!("{name}.yaml")));
     }
+    if kind == Kind::Plan {
+        paths.push(folder.join(name).join("plan.yaml"));
+    }
     paths
 }
 
 fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecError {
     let word = kind.word();
     let help = if kind == Kind::Plan {
-        let near = Path::new(name).parent().map_or_else(Vec::new, |p| yaml_names(&folder.join(p)));
-        let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        match nearest(&file, near.iter().map(String::as_str)) {
-            Some(meant) => format!("did you mean `{meant}.yaml`?"),
-            None => "give the path of a plan that `lmplan search` has written".into(),
-        }
+        plan_help(folder, name)
     } else {
         let known = names_from(kind, folder);
         let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let list = format!("`lmplan list {word}s` names them all");
-        match nearest(&file, known.iter().map(String::as_str)) {
-            Some(meant) => format!("did you mean `{meant}`? {list}"),
-            None => format!("{list}; a path to a file is good too"),
+        let known = || known.iter().map(String::as_str);
+        let near = nearest(&file, known());
+        match (family(&file, known()).as_slice(), near) {
+            ([], None) if kind == Kind::Stack => {
+                format!("there are `{}`", known().collect::<Vec<_>>().join("`, `"))
+            }
+            ([], None) => format!("{list}; a path to a file is good too"),
+            ([], Some(meant)) | (&[meant], _) => format!("did you mean `{meant}`? {list}"),
+            (several, _) => format!("did you mean one of `{}`? {list}", several.join("`, `")),
         }
     };
     Diagnostic::unplaced("spec::not-found", message, None, Some(help)).into()
+}
+
+/// Which plans there are where one was looked for.
+fn plan_help(folder: &Path, name: &str) -> String {
+    let given = folder.join(name);
+    let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let near = Path::new(name).parent().map_or_else(Vec::new, |p| yaml_names(&folder.join(p)));
+    if let Some(meant) = nearest(&file, near.iter().map(String::as_str)) {
+        return format!("did you mean `{meant}.yaml`?");
+    }
+    let mut reports: Vec<String> = [given, folder.join("reports")]
+        .iter()
+        .flat_map(|place| fs::read_dir(place).into_iter().flatten().filter_map(Result::ok))
+        .filter(|entry| entry.path().join("plan.yaml").is_file())
+        .map(|entry| {
+            entry.path().strip_prefix(folder).unwrap_or(&entry.path()).display().to_string()
+        })
+        .collect();
+    reports.sort();
+    reports.dedup();
+    reports.truncate(4);
+    if reports.is_empty() {
+        return "give the path of a plan that `lmplan search` has written, or of its folder".into();
+    }
+    format!("give a plan or the folder of a report; there are `{}`", reports.join("`, `"))
 }
 
 /// Reads a file: at most 1 MB of UTF-8.

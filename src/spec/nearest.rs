@@ -22,6 +22,37 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidates that `wrong` is the beginning of, else those that it is a part of, where only
+/// letters and digits count: `gpt-3` begins `gpt3-13b`. The shortest first, at most [`FAMILY`].
+pub(crate) fn family<'a>(
+    wrong: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Vec<&'a str> {
+    let wrong = letters(wrong);
+    if wrong.len() < 3 || wrong.len() > MAX_LENGTH {
+        return Vec::new();
+    }
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let with = |holds: &dyn Fn(&str) -> bool| -> Vec<&'a str> {
+        candidates.iter().copied().filter(|name| holds(&letters(name))).collect()
+    };
+    let mut found = with(&|name| name.starts_with(&wrong));
+    if found.is_empty() {
+        found = with(&|name| name.contains(&wrong));
+    }
+    found.sort_by_key(|name| (name.len(), *name));
+    found.truncate(FAMILY);
+    found
+}
+
+/// Most names of a family.
+const FAMILY: usize = 8;
+
+/// Letters and digits alone, in lower case.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// Names longer than this are not compared.
 const MAX_LENGTH: usize = 64;
 
@@ -53,7 +84,7 @@ fn distance(left: &[char], right: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{family, nearest};
 
     #[test]
     fn finds_what_was_meant() {
@@ -64,5 +95,13 @@ mod tests {
         assert_eq!(nearest("bf16", ["fp16-mixed", "bf16-mixed"]), Some("bf16-mixed"));
         assert_eq!(nearest("temperature", fields), None);
         assert_eq!(nearest("", fields), None);
+    }
+    #[test]
+    fn a_family_shares_its_beginning() {
+        let names = ["mpt-3b", "gpt3-175b", "gpt3-1.3b", "gpt2-124m", "a100-40gb-x1024", "a100x64"];
+        assert_eq!(family("gpt-3", names), ["gpt3-1.3b", "gpt3-175b"]);
+        assert_eq!(family("A100", names), ["a100x64", "a100-40gb-x1024"]);
+        assert_eq!(family("175b", names), ["gpt3-175b"]);
+        assert!(family("gp", names).is_empty() && family("bert", names).is_empty());
     }
 }

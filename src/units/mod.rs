@@ -11,6 +11,7 @@ mod parse;
 mod quantity;
 mod time;
 
+pub use display::{apart, signed_percent};
 pub use parse::{ParseQuantityError, Quantity};
 pub use quantity::{
     Bytes, BytesPerSecond, Flops, FlopsPerSecond, PerDay, Seconds, UsDollars, Watts,

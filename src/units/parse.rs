@@ -172,10 +172,33 @@ mod tests {
     }
 
     #[test]
+    fn prints_what_differs_apart() {
+        let gib = |gib: f64| Bytes::new((gib * 1_073_741_824.0) as u64);
+        let (a, b) = apart(gib(19.14), gib(19.11));
+        assert_eq!((a.as_str(), b.as_str()), ("19.14 GiB", "19.11 GiB"));
+        let (a, b) = apart(Seconds::new(0.198_000_1), Seconds::new(0.198));
+        assert_eq!((a.as_str(), b.as_str()), ("198.0001 ms", "198.0000 ms"));
+        assert_eq!(apart(Seconds::ZERO, Seconds::ZERO).0, "0 s");
+        for (share, text) in [
+            (0.0913, "+9.13 %"),
+            (-0.0913, "-9.13 %"),
+            (0.0, "0 %"),
+            (-0.0, "0 %"),
+            (-4e-6, "-0.0004 %"),
+            (f64::NAN, "n/a"),
+        ] {
+            assert_eq!(signed_percent(share), text);
+        }
+    }
+
+    #[test]
     fn prints_three_digits() {
         assert_eq!(Bytes::new(80 << 30).to_string(), "80.0 GiB");
         assert_eq!(Seconds::new(13.754).to_string(), "13.8 s");
         assert_eq!(Seconds::new(2.5e-6).to_string(), "2.50 us");
+        assert_eq!(Seconds::ZERO.to_string(), "0 s");
+        assert_eq!(UsDollars::new(0.004_123).to_string(), "0.00412 USD");
+        assert_eq!(UsDollars::new(0.0).to_string(), "0.00 USD");
         assert_eq!(Seconds::new(86_400.0 * 105.0).to_string(), "105 d");
         assert_eq!(FlopsPerSecond::new(312e12).to_string(), "312 TFLOP/s");
         assert_eq!(BytesPerSecond::new(25e9).to_string(), "25.0 GB/s");

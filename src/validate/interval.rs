@@ -8,8 +8,9 @@ use super::run::Compared;
 use super::summary::{quantile, sorted};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Share of the rows that the interval is to hold.
-pub const SHARE: f64 = 0.8;
+/// Share of the rows that the interval is to hold, as that of every prediction
+/// ([`crate::planner::predict::INTERVAL`]).
+pub const SHARE: f64 = 0.9;
 
 /// Fewest residuals of other sources that make an interval of a narrower kind.
 const ENOUGH: usize = 20;
@@ -65,7 +66,8 @@ impl<'a> Intervals<'a> {
             let ratio = measured / predicted.seconds;
             inside += usize::from((low..=high).contains(&ratio));
         }
-        inside as f64 / count.max(1) as f64
+        // Of nothing there is no share.
+        inside as f64 / count as f64
     }
 }
 

@@ -4,7 +4,8 @@ use super::run::Compared;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Errors of a set of rows; absolute errors are |predicted / measured - 1|.
+/// Errors of a set of rows; absolute errors are |predicted / measured - 1|. Where nothing was
+/// predicted they are no numbers, `null` in JSON.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Summary {
     /// Rows in all.
@@ -54,16 +55,21 @@ pub fn summarise<'a>(rows: impl IntoIterator<Item = &'a Compared>) -> Summary {
         .collect();
     let regrets = regrets(&rows);
     let regret_count = regrets.len().max(1) as f64;
+    let of_any = |value: f64| if absolute.is_empty() { f64::NAN } else { value };
     Summary {
         rows: rows.len(),
-        skipped: rows.len() - errors.len(),
-        median_abs_error: quantile(&absolute, 0.5),
-        mean_abs_error: absolute.iter().sum::<f64>() / count,
-        p90_abs_error: quantile(&absolute, 0.9),
-        bias: quantile(&sorted(errors), 0.5),
-        spearman: spearman(&pairs),
-        regret_mean: regrets.iter().map(|(_, regret)| regret).sum::<f64>() / regret_count,
-        regret_max: regrets.iter().map(|(_, regret)| *regret).fold(0.0, f64::max),
+        skipped: rows.len() - absolute.len(),
+        median_abs_error: of_any(quantile(&absolute, 0.5)),
+        // A sum of nothing is a negative zero.
+        mean_abs_error: of_any(absolute.iter().sum::<f64>() / count),
+        p90_abs_error: of_any(quantile(&absolute, 0.9)),
+        bias: of_any(quantile(&sorted(errors), 0.5)),
+        spearman: of_any(spearman(&pairs)),
+        regret_mean: of_any(
+            regrets.iter().map(|(_, regret)| *regret).fold(0.0, |sum, regret| sum + regret)
+                / regret_count,
+        ),
+        regret_max: of_any(regrets.iter().map(|(_, regret)| *regret).fold(0.0, f64::max)),
     }
 }
 
@@ -150,6 +156,15 @@ mod tests {
         assert_eq!(quantile(&values, 0.5), 2.0);
         assert_eq!(quantile(&values, 0.75), 3.0);
         assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn errors_of_nothing_are_no_numbers() {
+        let summary = summarise([]);
+        assert_eq!((summary.rows, summary.skipped), (0, 0));
+        assert!(summary.median_abs_error.is_nan() && summary.mean_abs_error.is_nan());
+        let json = serde_json::to_value(summary).unwrap();
+        assert!(json["median_abs_error"].is_null() && json["bias"].is_null(), "{json}");
     }
 
     #[test]

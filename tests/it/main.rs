@@ -7,6 +7,7 @@ mod gpu_check;
 mod import;
 mod invalid_files;
 mod machine;
+mod messages;
 mod mutations;
 mod plans;
 mod quantities;

@@ -1,14 +1,18 @@
 //! `capacity`: numbers of devices and clusters side by side for one training run.
 
 use super::capacity_grid::{Sources, grid, objective};
-use crate::capacity::{CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
-use crate::cli::args::{self, Format, ModelArgs, Verbosity, parse_seconds};
+use crate::capacity::{Cell, CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
+use crate::cli::args::{self, Format, ModelArgs, Verbosity};
 use crate::cli::command::search::{SearchObjective, in_threads};
+use crate::cli::folder::{Answer, Folder, choose, refuse_other};
+use crate::cli::numbers::{counts, parse_long, parse_seconds};
+use crate::cli::output::shell_word;
 use crate::cli::pins::PinArgs;
 use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt, output};
 use crate::planner::SearchStatus;
+use crate::planner::conflict::conflict;
 use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::capacity::{self as report, CapacityInput};
 use crate::units::{BytesPerSecond, PerDay, Seconds, UsDollars};
@@ -32,7 +36,7 @@ pub struct CapacityArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Longest run, failures counted, such as `30d`
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub deadline: Option<Seconds>,
     /// Most money for the run, such as `5M`
     #[arg(long, value_name = "USD", value_parser = parse_money)]
@@ -54,16 +58,16 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "BANDWIDTH")]
     pub checkpoint_bandwidth: Option<BytesPerSecond>,
     /// From a failure to the start on other nodes [default: the clusters']
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub restart_time: Option<Seconds>,
     /// From a failure to the return of a node [default: the clusters']
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub repair_time: Option<Seconds>,
     /// Stop after this time with the cells that are done, such as `30s`
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     pub time_limit: Option<Seconds>,
     /// Threads; the result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = counts(1..=1024))]
     pub threads: Option<u64>,
     /// Parts of the plan that are fixed.
     #[command(flatten)]
@@ -71,7 +75,8 @@ pub struct CapacityArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Folder of the review [default: reports/MODEL-capacity]
+    /// Folder of the review [default: reports/MODEL-capacity, with a number where that holds another
+    /// job's]
     #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
     pub output: Option<PathBuf>,
     /// Write no review
@@ -85,6 +90,7 @@ pub struct CapacityArgs {
 /// Wrong input, no plan that fits anywhere or keeps the limits, a limit or the user before any
 /// cell, output that can not be written. After an interruption what is done is written first.
 pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
+    refuse_other(args.output.as_deref(), Answer::Capacity)?;
     let (grid, sources) = grid(args)?;
     interrupt::install();
     let watch = Watch::new(args.time_limit, verbosity.quiet);
@@ -108,9 +114,7 @@ pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
         return Err(match stopped {
             Some(SearchStatus::Interrupted) => Failure::Interrupted,
             Some(_) => Failure::Limit("the time limit was reached before any cell was done".into()),
-            None => Failure::Infeasible(
-                "no plan fits the memory of any of the clusters, on any number of devices".into(),
-            ),
+            None => Failure::Infeasible(nowhere(&grid)),
         });
     }
     let command = command_line(args, &grid);
@@ -119,9 +123,53 @@ pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
         return Err(Failure::Interrupted);
     }
     if review.complete && review.recommended().is_none() {
-        return Err(Failure::Infeasible("no cell keeps within the limits".to_owned()));
+        return Err(Failure::Infeasible(beyond_limits(&review)));
     }
     Ok(())
+}
+
+/// What the fastest and the cheapest cell take, where none keeps the limits.
+fn beyond_limits(review: &Review) -> String {
+    let place = |(c, s): (usize, usize)| {
+        format!("{} {}", review.clusters[c].devices[s], review.clusters[c].name)
+    };
+    let mut text = "no cell keeps within the limits".to_owned();
+    let fastest = review.cells().min_by(|a, b| a.1.days.total_cmp(&b.1.days));
+    if let Some((at, cell)) = fastest {
+        let run = Seconds::new(cell.days * 86_400.0);
+        text.push_str(&format!(": the fastest, {}, takes {run}", place(at)));
+    }
+    let price = |cell: &Cell| cell.cost_usd.unwrap_or(f64::INFINITY);
+    let cheapest = review.cells().min_by(|a, b| price(a.1).total_cmp(&price(b.1)));
+    if let Some((at, cost)) = cheapest.and_then(|(at, cell)| Some((at, cell.cost_usd?))) {
+        let cost = UsDollars::new(cost);
+        text.push_str(&format!("; the cheapest, {}, costs {cost}", place(at)));
+    }
+    text.push_str("\nhelp: more `--devices`, other clusters, or wider limits");
+    text
+}
+
+/// Why no cell has a plan: what the fixed parts do not allow on the most devices, or memory.
+fn nowhere(grid: &Grid) -> String {
+    let largest = grid.clusters.iter().filter_map(|cluster| {
+        let size = cluster.sizes.iter().max_by_key(|size| size.devices)?;
+        let mut space = cluster.job.space(size.pins.clone());
+        space.devices = size.devices;
+        Some((size.devices, conflict(&space)))
+    });
+    match largest.max_by_key(|(devices, _)| *devices) {
+        Some((devices, Some(found))) => {
+            let help: Vec<String> =
+                found.remedies.iter().map(|text| format!("\nhelp: {text}")).collect();
+            format!("on {devices} devices {}{}", found.what, help.concat())
+        }
+        Some((devices, None)) => format!(
+            "no plan fits the memory of any of the clusters, on {devices} devices and fewer\n\
+             help: `--devices` for more devices, a cluster of devices with more memory, or fewer \
+             fixed parts; `lmplan search` on one of the clusters says what is short"
+        ),
+        None => "there is no cluster".to_owned(),
+    }
 }
 
 fn show(
@@ -141,14 +189,17 @@ fn show(
     let input = CapacityInput { review, interval_source: &interval, inputs: &inputs, command };
     let fail = |error: &dyn std::error::Error| Failure::Output(io::Error::other(error.to_string()));
     let default = || PathBuf::from("reports").join(format!("{}-capacity", review.model));
-    let folder = (!args.no_report).then(|| args.output.clone().unwrap_or_else(default));
-    if let Some(folder) = &folder {
+    let folder = (!args.no_report).then(|| match &args.output {
+        Some(given) => Folder { path: given.clone(), taken: None },
+        None => choose(default(), Answer::Capacity, command),
+    });
+    if let Some(Folder { path: folder, .. }) = &folder {
         let files = report::render(&input).map_err(|error| fail(&error))?;
         crate::report::write(folder, &files).map_err(|error| fail(&error))?;
     }
     match args.format {
         Format::Text => {
-            write!(out, "{}", report::text(&input, output::text_options()))?;
+            write!(out, "{}", report::text(&input, output::text_options(), output::table_room()))?;
         }
         Format::Json => {
             out.write_all(&report::json(&input).map_err(|error| fail(&error))?)?;
@@ -158,23 +209,23 @@ fn show(
     }
     if let (Some(folder), false) = (&folder, verbosity.quiet) {
         // Nothing is left to do where standard error is closed.
-        let _ = writeln!(io::stderr(), "review: {}", folder.join("report.html").display());
+        let _ = io::stderr().write_all(folder.words("review").as_bytes());
     }
     Ok(())
 }
 
 /// The command that gives this result again.
 fn command_line(args: &CapacityArgs, grid: &Grid) -> String {
-    let mut line = format!("lmplan capacity --model {}", grid.names[0]);
-    for cluster in &grid.clusters {
-        line.push_str(&format!(" --cluster {}", cluster.given.0));
+    let mut line = format!("lmplan capacity --model {}", shell_word(&grid.names[0]));
+    for cluster in &args.cluster {
+        line.push_str(&format!(" --cluster {}", shell_word(&output::plan_name(cluster))));
     }
     let mut flag = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             line.push_str(&format!(" --{name} {value}"));
         }
     };
-    flag("stack", (args.stack != args::DEFAULT_STACK).then(|| grid.names[1].clone()));
+    flag("stack", (args.stack != args::DEFAULT_STACK).then(|| shell_word(&grid.names[1])));
     for (name, value) in args.model.flags().into_iter().chain(args.dataset.flags()) {
         flag(name, value);
     }

@@ -74,7 +74,11 @@ pub(super) fn grid(args: &CapacityArgs) -> Result<(Grid, Sources), Failure> {
     if let Some((Some(name), _)) =
         args.price.iter().find(|(name, _)| name.as_ref().is_some_and(|name| !known(name)))
     {
-        return Err(Failure::Usage(format!("`--price {name}=...` names none of the clusters")));
+        let known: Vec<&str> = grid.clusters.iter().map(|c| c.given.0.as_str()).collect();
+        return Err(Failure::Usage(format!(
+            "`--price {name}=...` names none of the clusters: there are `{}`",
+            known.join("`, `")
+        )));
     }
     Ok((grid, Sources { model: model_source, stack: stack_source, clusters: texts }))
 }

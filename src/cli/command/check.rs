@@ -1,9 +1,9 @@
 //! `check`: a plan and its certificate, checked by code that shares nothing with the planner.
 
 use crate::check::{Check, Severity, Subject, check};
-use crate::cli::Failure;
 use crate::cli::args::Format;
 use crate::cli::plan_args::as_planned;
+use crate::cli::{Failure, output};
 use crate::graph::build;
 use crate::plan::Plan;
 use crate::spec::{self, Cluster};
@@ -29,7 +29,8 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let folder = Path::new(".");
     let given = PathBuf::from(&args.plan);
-    let path = if given.is_dir() { given.join("plan.yaml") } else { given };
+    let within = given.join("plan.yaml");
+    let path = if within.is_file() { within } else { given };
     let (plan, _) = spec::load::<Plan>(&path.display().to_string(), folder)?;
     let beside = |name: &str| read_json(&path.with_file_name(name));
     let results = match beside("search.json")? {
@@ -111,8 +112,8 @@ fn print(found: &Check, format: Format, out: &mut dyn Write) -> Result<(), Failu
         }
         Format::Text => {
             for finding in &found.findings {
-                let word = word(finding.severity);
-                writeln!(out, "{word:9}  {:11}  {}", finding.code, finding.message)?;
+                let begin = format!("{:9}  {:11}  ", word(finding.severity), finding.code);
+                write!(out, "{}", output::item(&begin, &finding.message))?;
             }
         }
     }

@@ -1,15 +1,18 @@
 //! `diff A B`: what differs between two plans or two reports.
 
-use crate::cli::Failure;
 use crate::cli::args::Format;
 use crate::cli::plan_args::PlanArgs;
 use crate::cli::table::{self, Row, Table};
 use crate::cli::tuning_args::LoraArgs;
+use crate::cli::{Failure, output};
 use crate::explain::{Difference, Side, differences, sentences};
-use crate::planner::SearchOutcome;
+use crate::plan::Plan;
 use crate::planner::predict::predict;
+use crate::sim::Prediction;
 use crate::spec::{Cluster, catalog};
+use crate::units::signed_percent;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,7 +45,7 @@ pub fn run(args: &DiffArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 if format == Format::Markdown { ("# ", "- ") } else { ("", "  ") };
             writeln!(out, "{title}{} -> {}\n", a.name, b.name)?;
             for sentence in &said {
-                writeln!(out, "{bullet}{sentence}.")?;
+                write!(out, "{}", line(format, bullet, sentence))?;
             }
             if !found.is_empty() {
                 writeln!(out)?;
@@ -58,7 +61,7 @@ fn read(given: &Path) -> Result<Side, Failure> {
     let within = |name: &str| Some(given.join(name)).filter(|path| path.is_file());
     let path = if given.is_dir() {
         let found = within("search.json").or_else(|| within("prediction.json"));
-        found.unwrap_or_else(|| given.join("plan.yaml"))
+        found.or_else(|| within("plan.yaml")).unwrap_or_else(|| given.to_owned())
     } else {
         given.to_owned()
     };
@@ -81,12 +84,23 @@ fn read(given: &Path) -> Result<Side, Failure> {
     Ok(Side { name, plan, prediction, price_per_device_hour })
 }
 
+/// What `search.json` and `prediction.json` have in common.
+#[derive(Deserialize)]
+struct Results {
+    schema: String,
+    plan: Plan,
+    prediction: Prediction,
+}
+
 /// The plan and prediction of a `search.json` or `prediction.json`.
-fn results(path: &Path) -> Result<(crate::plan::Plan, crate::sim::Prediction), Failure> {
+fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
     let source = catalog::read_at_most(path, path.display().to_string(), MAX_RESULTS)?;
     let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", path.display()));
-    let outcome: SearchOutcome = serde_json::from_str(&source.text).map_err(|error| {
-        bad(format!("neither a `search.json` nor a `prediction.json`: {error}"))
+    let outcome: Results = serde_json::from_str(&source.text).map_err(|error| {
+        bad(format!(
+            "neither a `search.json` nor a `prediction.json` ({error}): give one of them, a \
+             `plan.yaml`, or the folder of a report"
+        ))
     })?;
     let known = ["lmplan.search/1", "lmplan.simulate/1"];
     if !known.contains(&outcome.schema.as_str()) {
@@ -102,12 +116,16 @@ const MAX_RESULTS: u64 = 64_000_000;
 fn table(found: &[Difference]) -> Table {
     let row = |difference: &Difference| {
         let change = difference.change();
+        let (first, second) = match difference.texts() {
+            (a, b) if difference.what == "shardings of operators" => (only(&a, &b), only(&b, &a)),
+            texts => texts,
+        };
         let cells = vec![
             difference.section.clone(),
             difference.what.to_owned(),
-            shortened(&difference.a.text()),
-            shortened(&difference.b.text()),
-            change.map_or(String::new(), |change| format!("{:+.2} %", 100.0 * change)),
+            first,
+            second,
+            change.map_or(String::new(), signed_percent),
         ];
         Row { cells, fields: fields(difference) }
     };
@@ -119,12 +137,19 @@ fn table(found: &[Difference]) -> Table {
     }
 }
 
-/// At most 40 characters; JSON and CSV hold the whole.
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= 40 {
-        return text.to_owned();
+/// Of two long lists only what the other does not have.
+fn only(own: &str, other: &str) -> String {
+    let others: Vec<&str> = other.split(", ").collect();
+    let only: Vec<&str> = own.split(", ").filter(|part| !others.contains(part)).collect();
+    only.join(", ")
+}
+
+/// A sentence of a list: wrapped for a terminal, on one line of Markdown.
+fn line(format: Format, bullet: &str, sentence: &str) -> String {
+    match format {
+        Format::Markdown => format!("{bullet}{sentence}.\n"),
+        _ => output::item(bullet, &format!("{sentence}.")),
     }
-    text.chars().take(39).chain(['…']).collect()
 }
 
 fn fields(difference: &Difference) -> Map<String, Value> {

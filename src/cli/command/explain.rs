@@ -6,10 +6,12 @@ use crate::cli::plan_args::{PlanArgs, PlannedJob};
 use crate::cli::table::{self, Row, Table};
 use crate::cli::{Failure, output};
 use crate::explain::{Neighbour, Outcome, Subject, best, neighbours, reasons};
+use crate::planner::conflict::{Conflict, conflict};
 use crate::planner::facade::label;
+use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::sim::Prediction;
-use crate::units::{Bytes, Seconds};
+use crate::units::{Bytes, Seconds, signed_percent};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -36,6 +38,7 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let pins = args.why_not.as_deref().map(PinArgs::of_choices).transpose();
     let pins = pins.map_err(|error| Failure::Usage(format!("`--why-not`: {error}")))?;
+    args.plan.agree()?;
     let loaded = args.plan.load()?;
     let predicted = predict(&loaded.job, &loaded.choice).ok_or_else(|| {
         Failure::BadInput(format!("`{}`: its schedule can not be run", args.plan.plan.display()))
@@ -44,12 +47,9 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let subject = Subject { job: &loaded.job, choice: &loaded.choice, prediction };
     let around = neighbours(&subject);
     let sentences = reasons(&subject, &around);
-    let other = pins.map(|pins| {
-        let training = &loaded.job.model.training;
-        let layers = loaded.job.model.num_layers;
-        best(&loaded.job, pins.pins(loaded.job.devices, training.global_batch_size, layers))
-    });
-    let other = other.as_ref().zip(args.why_not.as_deref());
+    let other = pins.zip(args.why_not.as_deref());
+    let other = other.map(|(pins, choices)| WhyNot::of(&loaded.job, &pins, choices));
+    let other = other.as_ref();
     let table = table(&subject, &around, other);
     match args.format {
         Format::Json => {
@@ -65,15 +65,15 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
                 writeln!(out)?;
             }
             for sentence in &sentences {
-                writeln!(out, "{bullet}{sentence}.")?;
+                write!(out, "{}", line(format, bullet, sentence))?;
             }
-            if let Some((outcome, choices)) = other {
-                writeln!(out, "\n{mark}Why not {choices}")?;
+            if let Some(other) = other {
+                writeln!(out, "\n{mark}Why not {}", other.choices)?;
                 if format == Format::Markdown {
                     writeln!(out)?;
                 }
-                for sentence in why_not(&subject, outcome) {
-                    writeln!(out, "{bullet}{sentence}.")?;
+                for sentence in why_not(&subject, other) {
+                    write!(out, "{}", line(format, bullet, &sentence))?;
                 }
             }
             writeln!(out, "\n{mark}One choice changed, the rest as good as can be\n")?;
@@ -83,25 +83,55 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A sentence of a list: wrapped for a terminal, on one line of Markdown.
+fn line(format: Format, bullet: &str, sentence: &str) -> String {
+    match format {
+        Format::Markdown => format!("{bullet}{sentence}.\n"),
+        _ => output::item(bullet, &format!("{sentence}.")),
+    }
+}
+
 fn title(loaded: &PlannedJob) -> String {
     let plan = &loaded.plan;
     format!("{} on {}: {}", plan.model, plan.cluster, label(&loaded.choice.candidate))
 }
 
+/// Another choice.
+struct WhyNot<'a> {
+    /// As it was asked.
+    choices: &'a str,
+    /// What the best plan with it is.
+    outcome: Outcome,
+    /// Why there is no combination with it, where there is none.
+    conflict: Option<Conflict>,
+}
+
+impl<'a> WhyNot<'a> {
+    fn of(job: &Job, pins: &PinArgs, choices: &'a str) -> Self {
+        let layers = job.model.num_layers;
+        let pins = pins.pins(job.devices, job.model.training.global_batch_size, layers);
+        let conflict = conflict(&job.space(pins.clone()));
+        WhyNot { choices, outcome: best(job, pins), conflict }
+    }
+}
+
 /// What another choice gives, in sentences.
-fn why_not(subject: &Subject<'_>, outcome: &Outcome) -> Vec<String> {
-    match outcome {
+fn why_not(subject: &Subject<'_>, other: &WhyNot<'_>) -> Vec<String> {
+    match &other.outcome {
         Outcome::Fits { candidate, prediction } => {
             let ours = subject.prediction.iteration_time_s;
             let theirs = prediction.iteration_time_s;
             let slower = 100.0 * (theirs / ours - 1.0);
-            let word = if slower >= 0.0 { "slower" } else { "faster" };
+            let word = match slower {
+                s if s.abs() < 0.005 => "as fast".to_owned(),
+                s if s > 0.0 => format!("{s:.2} % slower"),
+                s => format!("{:.2} % faster", s.abs()),
+            };
             vec![
                 format!(
-                    "The best such plan is {}: {} an iteration, {:.2} % {word}",
+                    "The best such plan is {}: {} an iteration, {word}",
                     label(candidate),
                     Seconds::new(theirs),
-                    slower.abs()
                 ),
                 format!("Where that comes from: {}", grown(subject.prediction, prediction)),
                 format!(
@@ -117,12 +147,13 @@ fn why_not(subject: &Subject<'_>, outcome: &Outcome) -> Vec<String> {
             label(candidate),
             needs.saturating_sub(*room)
         )],
-        Outcome::Nothing => {
-            vec![
-                "There is no such plan: it does not divide the batch, the layers or the heads"
-                    .into(),
-            ]
-        }
+        Outcome::Nothing => match &other.conflict {
+            Some(conflict) => {
+                let remedies = format!("Possible: {}", conflict.remedies.join("; "));
+                vec![format!("There is no such plan: {}", conflict.what), remedies]
+            }
+            None => vec!["There is no such plan".to_owned()],
+        },
     }
 }
 
@@ -181,23 +212,23 @@ fn row(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Row {
     let cells = match outcome {
         Outcome::Fits { prediction, .. } => {
             let time = prediction.iteration_time_s;
-            let slower = 100.0 * (time / subject.prediction.iteration_time_s - 1.0);
+            let slower = time / subject.prediction.iteration_time_s - 1.0;
             let peak = Bytes::new(prediction.peak_memory_bytes).to_string();
-            [Seconds::new(time).to_string(), format!("{slower:+.2} %"), peak]
+            [Seconds::new(time).to_string(), signed_percent(slower), peak]
         }
         Outcome::Overflows { stage, needs, .. } => {
             [none(), format!("stage {stage} is too full"), needs.to_string()]
         }
-        Outcome::Nothing => [none(), "does not divide".to_owned(), none()],
+        Outcome::Nothing => [none(), "can not be".to_owned(), none()],
     };
     let cells = std::iter::once(change.to_owned()).chain(cells).collect();
     Row { cells, fields: fields(subject, change, outcome) }
 }
 
-fn table(subject: &Subject<'_>, around: &[Neighbour], other: Option<(&Outcome, &str)>) -> Table {
+fn table(subject: &Subject<'_>, around: &[Neighbour], other: Option<&WhyNot<'_>>) -> Table {
     let mut rows: Vec<Row> =
         around.iter().map(|near| row(subject, &near.label(), &near.outcome)).collect();
-    rows.extend(other.map(|(outcome, choices)| row(subject, choices, outcome)));
+    rows.extend(other.map(|other| row(subject, other.choices, &other.outcome)));
     Table {
         schema: "lmplan.explain/1",
         key: "neighbours",
@@ -211,7 +242,7 @@ fn document(
     subject: &Subject<'_>,
     sentences: &[String],
     around: &[Neighbour],
-    other: Option<(&Outcome, &str)>,
+    other: Option<&WhyNot<'_>>,
 ) -> Value {
     let near = |near: &Neighbour| {
         let mut fields = fields(subject, &near.label(), &near.outcome);
@@ -223,9 +254,9 @@ fn document(
         fields.insert("changes".to_owned(), Value::Array(changes));
         Value::Object(fields)
     };
-    let other = other.map(|(outcome, choices)| {
-        let mut fields = fields(subject, choices, outcome);
-        let said = why_not(subject, outcome);
+    let other = other.map(|other| {
+        let mut fields = fields(subject, other.choices, &other.outcome);
+        let said = why_not(subject, other);
         fields.insert("reasons".to_owned(), json!(said));
         Value::Object(fields)
     });

@@ -57,6 +57,7 @@ pub struct ExportArgs {
 /// # Errors
 /// Wrong input, output that can not be written.
 pub fn run(args: &ExportArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
+    args.plan.agree()?;
     let loaded = args.plan.load()?;
     let mut usual = loaded.plan.clone();
     usual.operators.clear();

@@ -1,12 +1,13 @@
 //! `import hf`: a model file from a Hugging Face `config.json`.
 
-use crate::cli::args::{Format, Verbosity, named, parse_tokens};
+use crate::cli::args::{Format, Verbosity, named};
+use crate::cli::numbers::{parse_count, parse_length, parse_tokens};
 use crate::cli::table::{Row, Table};
 use crate::cli::{Failure, output};
 use crate::graph::{GraphError, build};
 use crate::import::{Imported, Options, hugging_face};
 use crate::spec::catalog::read;
-use crate::spec::{Objective, Precision};
+use crate::spec::{Finding, Objective, Precision, SpecError};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -40,10 +41,10 @@ pub struct HfArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Tokens of a training sequence [default: as many as the model is made for]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_length)]
     pub sequence_length: Option<u64>,
     /// Sequences of one optimizer step [default: 256]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
     pub global_batch: Option<u64>,
     /// Numeric recipe [default: that of the stored weights]
     #[arg(long, value_name = "RECIPE", value_parser = named::<Precision>())]
@@ -67,6 +68,12 @@ pub fn run(args: &ImportArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
     let ImportOrigin::Hf(args) = &args.origin;
     let path =
         if args.config.is_dir() { args.config.join("config.json") } else { args.config.clone() };
+    if !path.is_file() {
+        let finding = Finding::new("spec::unreadable", "", "there is no such file");
+        let finding = finding.help("give the path of a `config.json`, or of its folder");
+        let what = format!("`{}`", path.display());
+        return Err(Failure::Spec(SpecError::unplaced(vec![finding], &what)));
+    }
     let source = read(&path, path.display().to_string())?;
     let fallback = args.output.as_ref().and_then(|path| path.file_stem());
     let options = Options {

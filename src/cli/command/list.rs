@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use crate::cli::output::word;
 use crate::cli::table::{Row, Table, fields};
+use crate::graph::build;
 use crate::spec::catalog::names_from;
 use crate::spec::{Cluster, DeviceSpec, Kind, ModelSpec, SpecError, StackSpec, load};
 use clap::{Args, ValueEnum};
@@ -43,7 +44,7 @@ pub fn run(args: &ListArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Resul
     let folder = Path::new(".");
     let (kind, titles): (Kind, &[&'static str]) = match args.subject {
         Subject::Models => {
-            (Kind::Model, &["model", "family", "layers", "hidden", "heads", "tokens"])
+            (Kind::Model, &["model", "family", "params", "layers", "hidden", "sequence"])
         }
         Subject::Clusters => (Kind::Cluster, &["cluster", "devices", "device", "price/device/h"]),
         Subject::Devices => (Kind::Device, &["device", "matrix peak", "memory", "bandwidth"]),
@@ -77,8 +78,16 @@ pub fn run(args: &ListArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Resul
         Subject::Stacks => "stacks",
     };
     let table = Table { schema: "lmplan.list/1", key, titles: titles.to_vec(), rows };
-    Ok(table.write(args.format, out)?)
+    table.write(args.format, out)?;
+    let unplanned = table.rows.iter().any(|row| row.cells[0].ends_with(UNPLANNED));
+    if args.subject == Subject::Models && args.format == Format::Text && unplanned {
+        writeln!(out, "\n* can not be planned yet (mixtures of experts)")?;
+    }
+    Ok(())
 }
+
+/// Behind the names of models that can not be planned.
+const UNPLANNED: &str = " *";
 
 fn warn(verbosity: &Verbosity, error: &SpecError) {
     if !verbosity.quiet {
@@ -89,6 +98,9 @@ fn warn(verbosity: &Verbosity, error: &SpecError) {
 
 fn model_row(name: String, model: &ModelSpec) -> Row {
     let family = word(model.family);
+    // What has no graph can not be planned.
+    let counted = build(model).ok().map(|graph| graph.parameters());
+    let parameters = counted.or(model.published_parameters);
     let fields = fields(json!({
         "name": name,
         "family": family,
@@ -100,13 +112,34 @@ fn model_row(name: String, model: &ModelSpec) -> Row {
         "vocab_size": model.vocab_size,
         "sequence_length": model.sequence_length,
         "global_batch_size": model.training.global_batch_size,
+        "parameters": parameters,
+        "plannable": counted.is_some(),
         "objective": model.training.objective,
         "precision": model.training.precision,
     }));
-    let numbers = [model.num_layers, model.hidden_size, model.num_heads, model.sequence_length];
-    let cells =
-        [name, family].into_iter().chain(numbers.map(|number| number.to_string())).collect();
+    let count = parameters.map_or_else(|| "-".to_owned(), short);
+    let numbers = [model.num_layers, model.hidden_size, model.sequence_length];
+    let marked = if counted.is_some() { name } else { format!("{name}{UNPLANNED}") };
+    let cells = [marked, family, count]
+        .into_iter()
+        .chain(numbers.map(|number| number.to_string()))
+        .collect();
     Row { cells, fields }
+}
+
+/// Three digits and a letter: `124M`, `1.32B`.
+fn short(count: u64) -> String {
+    let count = count as f64;
+    let scales = [(1e12, "T"), (1e9, "B"), (1e6, "M")];
+    let scale = scales.into_iter().find(|(factor, _)| count >= factor * 0.9995);
+    let (factor, letter) = scale.unwrap_or((1e3, "K"));
+    let value = count / factor;
+    let digits = match value {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$}{letter}")
 }
 
 fn cluster_row(name: String, cluster: &Cluster) -> Row {

@@ -55,7 +55,7 @@ mod tests {
                     --tokens 300B --deadline 30d -o out --format json --trace t.json";
         let args: super::search::SearchArgs = parse(line).unwrap();
         assert_eq!(args.job.model.precision, Some(Precision::Fp16Mixed));
-        assert_eq!(args.job.stack, "megatron-core");
+        assert_eq!(args.job.stack(), "megatron-core");
         assert!(args.pins.pp.as_ref().unwrap().allows(8) && !args.pins.pp.unwrap().allows(6));
         assert_eq!(args.pins.schedule, [ScheduleKind::OneFOneB, ScheduleKind::Interleaved]);
         assert_eq!(args.dataset.tokens, Some(300_000_000_000));

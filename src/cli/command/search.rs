@@ -1,12 +1,15 @@
 //! `search`: the best plan of a model on a cluster, its prediction and its proof.
 
-use crate::cli::args::{self, Format, JobArgs, Verbosity, parse_seconds};
-use crate::cli::output::{self, Shown};
+use crate::cli::args::{self, Format, JobArgs, Verbosity};
+use crate::cli::folder::{Answer as Kind, refuse_other};
+use crate::cli::numbers::{counts, parse_long, parse_seconds};
+use crate::cli::output::{self, Shown, shell_word};
 use crate::cli::pins::PinArgs;
 use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt};
 use crate::planner::facade::{Answer, Planned, Request, plan};
+use crate::planner::infeasible::Infeasibility;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::{SearchOutcome, SearchStatus};
@@ -43,16 +46,16 @@ pub struct SearchArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Time for the training run, such as `30d`
-    #[arg(long, value_name = "DURATION", required_if_eq("objective", "devices"))]
+    #[arg(long, value_name = "DURATION", value_parser = parse_long, required_if_eq("objective", "devices"))]
     pub deadline: Option<Seconds>,
     /// Plans to show, the best first
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = counts(1..=100))]
     pub top: u64,
     /// Stop after this time with the best plan so far, such as `30s`
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     pub time_limit: Option<Seconds>,
     /// Threads; the plan does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = counts(1..=1024))]
     pub threads: Option<u64>,
     /// Parts of the plan that are fixed.
     #[command(flatten)]
@@ -68,7 +71,8 @@ pub struct OutputArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Folder of the report [default: reports/MODEL-on-CLUSTER]
+    /// Folder of the report [default: reports/MODEL-on-CLUSTER, with `-simulated` by `simulate`, and
+    /// a number where that holds another job's]
     #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
     pub output: Option<PathBuf>,
     /// Write no report
@@ -96,6 +100,7 @@ impl OutputArgs {
 /// Wrong input, no plan that fits, a limit or the user before any plan, output that can not be
 /// written. After an interruption with a plan the plan is written first.
 pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
+    refuse_other(args.output.output.as_deref(), Kind::Search)?;
     let given = args.job.load(Path::new("."))?;
     output::note_unmeasured(&given.cluster, verbosity.quiet);
     let names = args.job.plan_names();
@@ -131,7 +136,7 @@ pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
             if args.output.format == Format::Json {
                 writeln!(out, "{}", infeasible_json(&why))?;
             }
-            Err(Failure::Infeasible(why.to_string().trim_end().to_owned()))
+            Err(Failure::Infeasible(infeasible_words(args, &job, &why)?))
         }
         Answer::Nothing(SearchStatus::Interrupted) => Err(Failure::Interrupted),
         Answer::Nothing(_) => {
@@ -164,16 +169,7 @@ fn show(
 fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
     let deadline = match args.deadline {
         None => None,
-        Some(deadline) => {
-            let Some(tokens) = args.dataset.tokens_or_own(&job.model)? else {
-                return Err(Failure::Usage(
-                    "`--deadline` needs the tokens of the run: add `--tokens 300B`".to_owned(),
-                ));
-            };
-            let step = job.model.training.global_batch_size * job.model.sequence_length;
-            let steps = tokens.div_ceil(step.max(1)).max(1);
-            Some(SimTime::from_seconds(deadline / steps as f64))
-        }
+        Some(deadline) => Some(SimTime::from_seconds(deadline / steps(args, job)? as f64)),
     };
     Ok(match (args.objective, deadline) {
         (SearchObjective::Time, None) => Objective::Time,
@@ -192,6 +188,56 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
     })
 }
 
+/// Iterations of the run.
+fn steps(args: &SearchArgs, job: &Job) -> Result<u64, Failure> {
+    let Some(tokens) = args.dataset.tokens_or_own(&job.model)? else {
+        return Err(Failure::Usage(
+            "`--deadline` needs the tokens of the run: add `--tokens 300B`".to_owned(),
+        ));
+    };
+    let step = job.model.training.global_batch_size * job.model.sequence_length;
+    Ok(tokens.div_ceil(step.max(1)).max(1))
+}
+
+/// Why there is no plan, and what would help; deadlines as those of the run.
+fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result<String, Failure> {
+    let (Some(missed), Some(deadline)) = (&why.missed, args.deadline) else {
+        return Ok(why.to_string().trim_end().to_owned());
+    };
+    let run = missed.time.seconds() * steps(args, job)? as f64;
+    let [model, cluster, _] = args.job.plan_names().map(|name| shell_word(&name));
+    let (days, own) = (run.get() / 86_400.0, deadline.get() / 86_400.0);
+    let tokens = args.dataset.flags().into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let tokens: String = tokens.map(|(name, value)| format!(" --{name} {value}")).collect();
+    Ok(format!(
+        "no plan meets the deadline of {deadline}: the fastest, {}, takes {} an iteration and {run} \
+         for the run\n\
+         help: `--deadline {}`\n\
+         help: {:.1} times as many devices, if speed grew with their number; `lmplan capacity \
+         --model {model} --cluster {cluster}{tokens} --deadline {}d --objective devices` finds how \
+         many it takes",
+        crate::planner::facade::label(&missed.candidate),
+        missed.time.seconds(),
+        rounded_up(days),
+        run / deadline,
+        rounded(own),
+    ))
+}
+
+/// A duration that keeps `days`, with its unit: whole days, or hours under two days.
+fn rounded_up(days: f64) -> String {
+    if days >= 2.0 {
+        format!("{:.0}d", days.ceil())
+    } else {
+        format!("{:.0}h", (days * 24.0).ceil())
+    }
+}
+
+/// Days as they were given, without a binary fraction's digits.
+fn rounded(days: f64) -> f64 {
+    (days * 1e6).round() / 1e6
+}
+
 pub(super) fn in_threads<T: Send>(
     threads: Option<u64>,
     work: impl FnOnce() -> T + Send,
@@ -206,13 +252,14 @@ pub(super) fn in_threads<T: Send>(
 /// The command that gives this result again.
 fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
     let plan = &outcome.plan;
-    let mut line = format!("lmplan search --model {} --cluster {}", plan.model, plan.cluster);
+    let [model, cluster] = [&plan.model, &plan.cluster].map(|name| shell_word(name));
+    let mut line = format!("lmplan search --model {model} --cluster {cluster}");
     let mut flag = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             line.push_str(&format!(" --{name} {value}"));
         }
     };
-    flag("stack", (args.job.stack != args::DEFAULT_STACK).then(|| plan.stack.clone()));
+    flag("stack", (args.job.stack() != args::DEFAULT_STACK).then(|| shell_word(&plan.stack)));
     for (name, value) in args.job.model.flags().into_iter().chain(args.pins.flags()) {
         flag(name, value);
     }
@@ -226,7 +273,7 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
     line
 }
 
-fn infeasible_json(why: &crate::planner::infeasible::Infeasibility) -> serde_json::Value {
+fn infeasible_json(why: &Infeasibility) -> serde_json::Value {
     let closest = why.closest.as_ref().map(|closest| {
         serde_json::json!({
             "candidate": crate::planner::facade::label(&closest.candidate),
@@ -239,6 +286,8 @@ fn infeasible_json(why: &crate::planner::infeasible::Infeasibility) -> serde_jso
         "search": {"status": "infeasible"},
         "memory_capacity_bytes": why.capacity.get(),
         "closest": closest,
+        "conflict": why.conflict,
+        "fastest_iteration_time_s": why.missed.map(|missed| missed.time.seconds().get()),
         "remedies": why.remedies,
     })
 }

@@ -1,7 +1,7 @@
 //! `validate`: measured runs of others, predicted and compared.
 
-use crate::cli::Failure;
 use crate::cli::args::Format;
+use crate::cli::{Failure, output, table};
 use crate::report::{self, Accuracy};
 use crate::validate::memory::compare_memory;
 use crate::validate::{self, Compared, Row};
@@ -34,12 +34,12 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let own = args.runs.is_none() && args.memory.is_none();
     let none = Vec::new;
     let runs = match &args.runs {
-        Some(path) => table(path)?,
+        Some(path) => read_file(path)?,
         None if own => read("training.csv", validate::TRAINING)?,
         None => none(),
     };
     let memory = match &args.memory {
-        Some(path) => table(path)?,
+        Some(path) => read_file(path)?,
         None if own => read("memory.csv", validate::MEMORY)?,
         None => none(),
     };
@@ -61,10 +61,13 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn table(path: &Path) -> Result<Vec<Row>, Failure> {
+fn read_file(path: &Path) -> Result<Vec<Row>, Failure> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::BadInput(format!("`{name}`: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::BadInput(format!(
+            "`{name}` can not be read: {error}: give a table of measured runs (CSV)"
+        ))
+    })?;
     read(&name, &text)
 }
 
@@ -99,10 +102,11 @@ fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
                 let (b, k) = (&p.breakdown, &p.kinds);
                 writeln!(
                     out,
-                    "{},{measured},{:.6},{:.4},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.0},{:.2},{},",
+                    "{},{measured},{:.6},{},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{:.0},{:.2},{},",
                     p.plan,
                     p.seconds,
-                    row.error().unwrap_or(0.0),
+                    row.error().map_or(String::new(), |error| format!("{error:.4}")
+                        .replace("-0.0000", "0.0000")),
                     b.compute_s,
                     b.recompute_s,
                     b.tensor_parallel_s,
@@ -129,24 +133,19 @@ fn csv(rows: &[Compared], out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Markdown tables are read as they are; the terminal gets them without the bars' clutter.
+/// The Markdown as a terminal shows it: paragraphs on its lines, tables without bars.
 fn text(accuracy: &Accuracy<'_>, out: &mut dyn Write) -> Result<(), Failure> {
-    for line in accuracy.markdown().lines() {
-        if line.starts_with("|---") {
-            continue;
-        }
-        match line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) {
-            None => writeln!(out, "{}", line.trim_start_matches(['#', ' ']))?,
-            Some(row) => {
-                let mut cells: Vec<&str> = row.split(" | ").collect();
-                let name = cells.remove(0);
-                let name: String = name.chars().take(52).collect();
-                write!(out, "  {name:52}")?;
-                for cell in cells {
-                    write!(out, " {cell:>8}")?;
-                }
-                writeln!(out)?;
-            }
+    let markdown = accuracy.markdown();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for line in markdown.lines().chain([""]) {
+        if let Some(row) = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) {
+            rows.push(row.split(" | ").map(|cell| cell.replace("\\|", "|")).collect());
+        } else if line.is_empty() {
+            table::aligned(&rows, output::table_room(), out)?;
+            rows.clear();
+            writeln!(out)?;
+        } else if !line.starts_with("|---") {
+            write!(out, "{}", output::item("", line.trim_start_matches(['#', ' '])))?;
         }
     }
     Ok(())

@@ -77,7 +77,8 @@ pub(super) fn limits(review: &Review) -> String {
 pub(super) fn headline(review: &Review) -> String {
     let what = format!("{}{}", objective(review), limits(review));
     let Some((at, cell)) = review.recommended() else {
-        return format!("No cluster and number of devices of this review is {what}.");
+        let limits = limits(review);
+        return format!("No cluster and number of devices of this review keeps{limits}.");
     };
     let cost = cell.cost_usd.map_or(String::new(), |_| format!(" and {}", money(cell)));
     format!("{} devices, {what}: {}{cost}.", place(review, at), days(cell))

@@ -7,8 +7,9 @@ use crate::report::table::Table;
 use crate::report::text::{Page, TextOptions};
 use std::fmt::Write;
 
-/// For a terminal.
-pub fn text(input: &CapacityInput<'_>, options: TextOptions) -> String {
+/// For a terminal, whose tables have so many columns of `room`; all that they need where none are
+/// given.
+pub fn text(input: &CapacityInput<'_>, options: TextOptions, room: Option<usize>) -> String {
     let review = input.review;
     let mut page = Page {
         out: String::with_capacity(8192),
@@ -20,12 +21,14 @@ pub fn text(input: &CapacityInput<'_>, options: TextOptions) -> String {
     if !review.complete {
         page.wrapped("  ", INCOMPLETE);
     }
-    page.strong("Recommended");
-    page.wrapped("  ", &facts::plan(review));
-    for fact in facts::facts(input) {
-        page.wrapped_after("  ", &format!("{:<18}", fact.name), &fact.value, &fact.note);
+    if review.recommended().is_some() {
+        page.strong("Recommended");
+        page.wrapped("  ", &facts::plan(review));
+        for fact in facts::facts(input) {
+            page.wrapped_after("  ", &format!("{:<18}", fact.name), &fact.value, &fact.note);
+        }
+        page.wrapped("  ", &format!("Interval: {}", input.interval_source.trim()));
     }
-    page.wrapped("  ", &format!("Interval: {}", input.interval_source.trim()));
     page.strong("Answers");
     for row in answers::table(review).rows {
         let [question, answer, days, cost, sure] = row.as_slice() else { continue };
@@ -38,15 +41,23 @@ pub fn text(input: &CapacityInput<'_>, options: TextOptions) -> String {
         }
     }
     page.strong("Cells");
-    page.table(&tables::cells(review), &[0, 3, 1, 4, 5, 6, 7, 8, 9]);
+    page.table(
+        &tables::cells(review),
+        &[0, 3, 1, 4, 5, 6, 7, 8, 9, 10, 2],
+        &[2, 10, 6, 7, 5, 1, 4],
+        room,
+    );
     page.strong("Why");
     page.sentences(&sentences::reasons(review));
     page.sentences(&sentences::runner_up(review));
-    page.strong("What would turn the choice");
-    page.sentences(&sentences::flips(review));
+    let flips = sentences::flips(review);
+    if !flips.is_empty() {
+        page.strong("What would turn the choice");
+        page.sentences(&flips);
+    }
     if let Some(levers) = tables::levers(review) {
         page.strong("If an assumption is off");
-        page.table(&levers, &[0, 1, 3, 4, 5, 6, 2]);
+        page.table(&levers, &[0, 1, 3, 4, 5, 6, 2], &[2, 5, 3, 6], room);
     }
     page.strong("Certificate");
     page.sentences(&sentences::certificate(review));

@@ -45,7 +45,7 @@ pub(super) fn cells(review: &Review) -> Table {
 }
 
 fn empty(why: &str, devices: u64) -> Vec<String> {
-    let mut row = vec![String::new(), why.to_owned(), number::count(devices)];
+    let mut row = vec![why.to_owned(), String::new(), number::count(devices)];
     row.extend(vec![String::new(); 7]);
     row
 }

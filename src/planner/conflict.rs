@@ -1,0 +1,295 @@
+//! Fixed parts of a plan that leave no combination at all: which, why, and the nearest that do.
+
+use super::space::{Pins, Space, divisors};
+use crate::spec::ScheduleKind;
+
+/// A part that the user has fixed, in the user's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Name of the flag, without its dashes.
+    pub flag: &'static str,
+    /// What was given.
+    pub text: String,
+    /// The least count that was given; nothing of words.
+    pub count: Option<u64>,
+}
+
+/// Why a space is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Which parts can not be, and why.
+    pub what: String,
+    /// What can be, the nearest first.
+    pub remedies: Vec<String>,
+}
+
+/// Releases one fixed part.
+pub(super) type Release = (&'static str, fn(&mut Pins));
+
+/// How each part is released, those that cost least to release first.
+pub(super) const RELEASES: [Release; 9] = [
+    ("recompute", |pins| pins.recompute = None),
+    ("optimizer-sharding", |pins| pins.sharding = None),
+    ("micro-batch", |pins| pins.micro_batch = None),
+    ("sequence-parallel", |pins| pins.sequence_parallel = None),
+    ("schedule", |pins| pins.schedule = None),
+    ("virtual-stages", |pins| pins.chunks = None),
+    ("dp", |pins| pins.data = None),
+    ("pp", |pins| pins.pipeline = None),
+    ("tp", |pins| pins.tensor = None),
+];
+
+/// Most values that are listed.
+const LISTED: usize = 12;
+
+/// Why `space` holds no candidate, if it holds none.
+pub fn conflict(space: &Space) -> Option<Conflict> {
+    if !is_empty(space, &space.pins) {
+        return None;
+    }
+    // What can be released without any combination coming of it has no part in the conflict.
+    let mut pins = space.pins.clone();
+    let mut culprits = Vec::new();
+    for (flag, release) in RELEASES {
+        let Some(asked) = space.pins.asked.iter().find(|asked| asked.flag == flag) else {
+            continue;
+        };
+        let mut without = pins.clone();
+        release(&mut without);
+        if is_empty(space, &without) {
+            pins = without;
+        } else {
+            culprits.push(asked);
+        }
+    }
+    culprits.reverse();
+    let words: Vec<String> =
+        culprits.iter().map(|asked| format!("--{} {}", asked.flag, asked.text)).collect();
+    let what = match culprits.as_slice() {
+        [] => "no combination divides the batch and the model".to_owned(),
+        [one] => format!("`{}` can not be: {}", words[0], rule(space, one.flag)),
+        several => {
+            format!("`{}` do not go together: {}", words.join(" "), together(space, several))
+        }
+    };
+    let mut remedies: Vec<String> =
+        culprits.iter().filter_map(|asked| remedy(space, &pins, asked, &culprits)).collect();
+    if remedies.is_empty() {
+        let leave = |asked: &&Asked| format!("leave out `--{}`", asked.flag);
+        remedies.extend(culprits.iter().map(leave));
+    }
+    Some(Conflict { what, remedies })
+}
+
+fn is_empty(space: &Space, pins: &Pins) -> bool {
+    let space = Space { pins: pins.clone(), ..space.clone() };
+    !space.ways().into_iter().any(|ways| space.count(ways) > 0)
+}
+
+/// What one part has to keep to.
+fn rule(space: &Space, flag: &str) -> String {
+    let devices = space.devices;
+    match flag {
+        "tp" => {
+            let [heads, inner, hidden] = [0, 1, 2]
+                .map(|at| space.tensor_divides.get(at).map_or("-".to_owned(), u64::to_string));
+            format!(
+                "tensor-parallel ways divide the {heads} heads, the inner width of {inner} and the \
+                 hidden size of {hidden}, and there are {devices} devices"
+            )
+        }
+        "pp" => format!(
+            "there are at most as many stages as layers, {}, and as devices, {devices}",
+            space.num_layers
+        ),
+        "dp" => format!(
+            "replicas divide the global batch of {}, and there are {devices} devices",
+            space.global_batch
+        ),
+        "micro-batch" => {
+            format!("micro-batches divide the global batch of {}", space.global_batch)
+        }
+        "schedule" => format!("the software stack has {}", schedules(space)),
+        _ => chunks_rule(space),
+    }
+}
+
+/// The schedules of the stack.
+fn schedules(space: &Space) -> String {
+    let name = |kind: &ScheduleKind| match kind {
+        ScheduleKind::Gpipe => "`gpipe`",
+        ScheduleKind::OneFOneB => "`1f1b`",
+        ScheduleKind::Interleaved => "`interleaved-1f1b`",
+    };
+    space.schedules.iter().map(name).collect::<Vec<_>>().join(" and ")
+}
+
+/// What schedules and chunks have to keep to.
+fn chunks_rule(space: &Space) -> String {
+    if !space.schedules.contains(&ScheduleKind::Interleaved) {
+        return format!(
+            "chunks need `interleaved-1f1b`, and the software stack has {}",
+            schedules(space)
+        );
+    }
+    format!(
+        "under `interleaved-1f1b` stages x chunks divide the {} layers, and the micro-batches of \
+         each replica are a multiple of the stages, of which there are at least two; the other \
+         schedules have one chunk a stage",
+        space.num_layers
+    )
+}
+
+/// Why parts that can each be can not be together.
+fn together(space: &Space, culprits: &[&Asked]) -> String {
+    let has = |flag: &str| culprits.iter().any(|asked| asked.flag == flag);
+    if has("virtual-stages") || has("schedule") {
+        return chunks_rule(space);
+    }
+    let ways: Vec<u64> = culprits
+        .iter()
+        .filter(|asked| ["tp", "pp", "dp"].contains(&asked.flag))
+        .filter_map(|asked| asked.count)
+        .collect();
+    let used = ways.iter().try_fold(1u64, |product, ways| product.checked_mul(*ways));
+    if used.is_none_or(|used| used > space.devices) {
+        let product: Vec<String> = ways.iter().map(u64::to_string).collect();
+        let used = used.map_or("too many".to_owned(), |used| used.to_string());
+        return format!("{} are {used} devices of {}", product.join(" x "), space.devices);
+    }
+    if has("dp") && has("micro-batch") {
+        return format!("replicas x micro-batch divide the global batch of {}", space.global_batch);
+    }
+    "no combination divides the batch and the model".to_owned()
+}
+
+/// The nearest value of one part with which there is a combination, the other parts as they are.
+fn remedy(space: &Space, pins: &Pins, asked: &Asked, culprits: &[&Asked]) -> Option<String> {
+    let flag = asked.flag;
+    let with = |pins: &Pins, value: u64| {
+        let mut pins = pins.clone();
+        set(&mut pins, flag, value);
+        !is_empty(space, &pins)
+    };
+    let Some(count) = asked.count else {
+        let (_, release) = RELEASES.iter().find(|(name, _)| *name == flag)?;
+        let mut free = space.pins.clone();
+        release(&mut free);
+        return (!is_empty(space, &free)).then(|| format!("leave out `--{flag}`"));
+    };
+    let mut near = values(space, flag);
+    near.sort_by_key(|value| (value.abs_diff(count), *value));
+    let all = near.iter().copied().find(|value| with(&space.pins, *value));
+    let nearest = all.or_else(|| near.iter().copied().find(|value| with(pins, *value)))?;
+    if culprits.len() > 1 {
+        return Some(format!("`--{flag} {nearest}` instead of `--{flag} {}`", asked.text));
+    }
+    let mut possible = near;
+    possible.retain(|value| with(pins, *value));
+    possible.sort_unstable();
+    Some(format!("`--{flag} {nearest}` is the nearest; possible are {}", listed(&possible)))
+}
+
+/// Values that a part may have at most.
+fn values(space: &Space, flag: &str) -> Vec<u64> {
+    match flag {
+        "tp" => {
+            let free = Space { pins: Pins::default(), ..space.clone() };
+            free.tensor_ways()
+        }
+        "pp" => (1..=space.num_layers.min(space.devices)).collect(),
+        "dp" | "micro-batch" => divisors(space.global_batch),
+        "virtual-stages" => divisors(space.num_layers),
+        _ => Vec::new(),
+    }
+}
+
+fn set(pins: &mut Pins, flag: &str, value: u64) {
+    let only = Some(vec![value]);
+    match flag {
+        "tp" => pins.tensor = only,
+        "pp" => pins.pipeline = only,
+        "dp" => pins.data = only,
+        "micro-batch" => pins.micro_batch = only,
+        "virtual-stages" => pins.chunks = only,
+        _ => {}
+    }
+}
+
+/// `1 to 4, 6, 8, ...`: runs of numbers by their ends, at most [`LISTED`] of them.
+fn listed(values: &[u64]) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for value in values {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *value => *last = *value,
+            _ => runs.push((*value, *value)),
+        }
+    }
+    let word = |(first, last): &(u64, u64)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first} to {last}"),
+    };
+    let mut words: Vec<String> = runs.iter().take(LISTED).map(word).collect();
+    if runs.len() > LISTED {
+        words.push("...".to_owned());
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(asked: &[(&'static str, u64)]) -> Space {
+        let mut space = Space {
+            devices: 64,
+            global_batch: 64,
+            num_layers: 96,
+            tensor_divides: vec![96, 49152, 12288],
+            sequence_length: 2048,
+            schedules: vec![ScheduleKind::OneFOneB, ScheduleKind::Gpipe, ScheduleKind::Interleaved],
+            pins: Pins::default(),
+        };
+        for (flag, count) in asked {
+            set(&mut space.pins, flag, *count);
+            space.pins.asked.push(Asked { flag, text: count.to_string(), count: Some(*count) });
+        }
+        space
+    }
+
+    #[test]
+    fn what_can_be_is_no_conflict() {
+        assert_eq!(conflict(&space(&[])), None);
+        assert_eq!(conflict(&space(&[("tp", 8), ("pp", 8), ("dp", 1)])), None);
+    }
+
+    #[test]
+    fn a_part_that_can_not_be_is_named_with_the_nearest_that_can() {
+        for (flag, count, nearest) in
+            [("tp", 128, 48), ("tp", 5, 4), ("pp", 65, 64), ("dp", 63, 64), ("micro-batch", 5, 4)]
+        {
+            let found = conflict(&space(&[(flag, count)])).unwrap();
+            assert!(found.what.starts_with(&format!("`--{flag} {count}` can not be")), "{found:?}");
+            assert!(found.remedies[0].starts_with(&format!("`--{flag} {nearest}`")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_go_together_are_named_alone() {
+        let found =
+            conflict(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
+        assert!(found.what.contains("`--tp 8 --pp 8 --dp 8` do not go together"), "{found:?}");
+        assert!(found.what.contains("512 devices of 64"), "{found:?}");
+        assert_eq!(found.remedies.len(), 3, "{found:?}");
+        let found = conflict(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
+        assert!(found.what.contains("`--pp 7 --virtual-stages 2` do not go"), "{found:?}");
+        assert_eq!(found.remedies[0], "`--pp 8` instead of `--pp 7`");
+    }
+
+    #[test]
+    fn runs_are_listed_by_their_ends() {
+        assert_eq!(listed(&[1, 2, 3, 4, 6, 8, 9]), "1 to 4, 6, 8, 9");
+        assert!(listed(&(0..40).map(|n| n * 2).collect::<Vec<_>>()).ends_with(", ..."));
+    }
+}
