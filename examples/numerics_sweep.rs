@@ -213,6 +213,7 @@ fn planned(plan: &Plan, job: &Job) -> Option<BTreeMap<String, BTreeMap<String, S
         sharding: Some(vec![plan.optimizer_sharding]),
         recompute: None,
         all_devices: false,
+        asked: Vec::new(),
     };
     let names = [String::new(), String::new(), String::new()];
     let request = Request { objective: Objective::Time, top: 1, pins, names };
