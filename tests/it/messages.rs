@@ -40,7 +40,7 @@ const PARTS: [(&str, &[&str]); 8] = [
             "search --model gpt3-175b --cluster a100x64 --global-batch 1.0005K",
             "search --model gpt3-175b --cluster a100x64 --global-batch 1e15",
             "search --model gpt3-175b --cluster a100x64 --sequence-length 4K",
-            "search --model gpt3-175b --cluster a100x64 --sequence-length 4096",
+            "search --model gpt3-175b --cluster a100x64 --sequence-length 0",
             "search --model gpt3-175b --cluster a100x64 --tokens 0",
             "search --model gpt3-175b --cluster a100x64 --tp 4..2",
             "search --model gpt3-175b --cluster a100x64 --time-limit 0",
