@@ -67,7 +67,6 @@ const PARTS: [(&str, &[&str]); 8] = [
             "search --model gpt3-175b --cluster a100x8",
             "search --model gpt3-175b --cluster a100x64 --tp 1 --pp 1 --recompute none",
             "search --model gpt3-175b --cluster a100x64 --time-limit 1ns",
-            "simulate --model gpt3-13b --cluster a100x8 --plan large.yaml --no-report",
         ],
     ),
     (
@@ -128,8 +127,6 @@ fn folder() -> tempfile::TempDir {
     let plan = std::fs::read_to_string(folder.path().join("best/plan.yaml")).unwrap();
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     put("plan.yaml", &plan);
-    let head = plan.split("stages:").next().unwrap().replace("gpt3-1.3b", "gpt3-13b");
-    put("large.yaml", &head.replace("zero1", "none"));
     put("broken.yaml", "name: broken\nfamily: gtp\nnum_layers: 12\n");
     std::fs::create_dir(folder.path().join("models")).unwrap();
     folder
