@@ -87,7 +87,6 @@ const PARTS: [(&str, &[&str]); 8] = [
             "simulate --model gpt3-2.7b --cluster a100x8 --plan plan.yaml",
             "simulate --model gpt3-1.3b --cluster a100x16 --plan plan.yaml",
             "simulate --model gpt3-1.3b --cluster a100x8 --plan plan.yaml --stack fsdp",
-            "simulate --model gpt3-1.3b --cluster a100x8 --plan plan.yaml --lora-rank 8",
             "simulate --model gpt3-1.3b --cluster a100x8 --plan best/plan.yaml --precision fp32",
             "explain best --sequence-length 1024",
             "export megatron best --cluster a100x16",
