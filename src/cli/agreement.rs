@@ -41,14 +41,14 @@ pub fn agree(
         let Some((given, named)) = given else { continue };
         let same = |name: &str| stem(name) == stem(own);
         if !own.is_empty() && !same(given) && !named.is_some_and(same) {
-            return Err(Failure::Usage(format!(
+            return Err(Failure::BadInput(format!(
                 "`--{kind} {given}`, but `{path}` is a plan for {kind} `{own}`: give that one, or \
                  change `{kind}` in the plan"
             )));
         }
     }
     let differs = |flag: &str, given: String, own: String, place: &str| {
-        Failure::Usage(format!(
+        Failure::BadInput(format!(
             "`--{flag} {given}`, but `{path}` {place} {own}: leave the flag out, or {}",
             if place == SEARCHED {
                 "copy the plan alone to another folder and predict it there"
@@ -61,13 +61,11 @@ pub fn agree(
         let own = plan.batch.global.to_string();
         return Err(differs("global-batch", given.to_string(), own, "is for a global batch of"));
     }
-    if let Some(given) = flags.lora.and_then(LoraArgs::lora)
-        && plan.lora.as_ref() != Some(&given)
+    // A plan that says nothing of adapters is one for either.
+    if let (Some(given), Some(own)) = (flags.lora.and_then(LoraArgs::lora), &plan.lora)
+        && *own != given
     {
-        let own = plan
-            .lora
-            .as_ref()
-            .map_or("everything".to_owned(), |own| format!("adapters of {}", own.words()));
+        let own = format!("adapters of {}", own.words());
         return Err(differs("lora-rank", given.rank.to_string(), own, "trains"));
     }
     let Some(space) = certificate.map(|certificate| &certificate["space"]) else { return Ok(()) };

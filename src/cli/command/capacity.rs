@@ -161,7 +161,7 @@ fn nowhere(grid: &Grid) -> String {
         Some((devices, Some(found))) => {
             let help: Vec<String> =
                 found.remedies.iter().map(|text| format!("\nhelp: {text}")).collect();
-            format!("on {devices} devices {}{}", found.what, help.concat())
+            format!("no plan fits: on {devices} devices {}{}", found.what, help.concat())
         }
         Some((devices, None)) => format!(
             "no plan fits the memory of any of the clusters, on {devices} devices and fewer\n\
