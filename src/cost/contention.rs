@@ -41,6 +41,8 @@ pub(super) fn among(device: &DeviceSpec, busy: u64) -> Cow<'_, DeviceSpec> {
         if let (Some(own), Some(shared)) = (&mut measured.pace, contention.pace) {
             own.product = Seconds::new(mix(own.product.get(), shared.product.get()));
             own.copy = Seconds::new(mix(own.copy.get(), shared.copy.get()));
+            own.product_spread = own.product_spread.max(shared.product_spread);
+            own.copy_spread = own.copy_spread.max(shared.copy_spread);
         }
         measured.contention = None;
     }
@@ -60,14 +62,21 @@ pub struct Slowdown {
 /// second-level cache of a core holds.
 const CACHED_BYTES: u64 = 1 << 20;
 
+/// A ratio of two times that are each known to within `spread`: what is within it is no difference.
+fn beyond(ratio: f64, spread: f64) -> f64 {
+    if ratio.max(1.0 / ratio) - 1.0 > spread { ratio } else { 1.0 }
+}
+
 /// A device as one of `busy` ones of its machine while that has another pace than it had when it was
-/// measured: every measured time in proportion to what its kind depends on. None where the file has
-/// no pace.
+/// measured: every measured time in proportion to what its kind depends on. Paces that differ by less
+/// than their readings spread do not differ. None where the file has no pace.
 pub fn at_pace(device: &DeviceSpec, busy: u64, now: Pace) -> Option<(DeviceSpec, Slowdown)> {
     let mut device = among(device, busy).into_owned();
     let measured = device.measured.as_mut()?;
     let then = measured.pace?;
-    let slowdown = Slowdown { product: now.product / then.product, copy: now.copy / then.copy };
+    let product = beyond(now.product / then.product, then.product_spread.max(now.product_spread));
+    let copy = beyond(now.copy / then.copy, then.copy_spread.max(now.copy_spread));
+    let slowdown = Slowdown { product, copy };
     measured.contention = None;
     measured.pace = Some(now);
     for (kind, rows) in &mut measured.kernels {
@@ -117,7 +126,8 @@ mod tests {
     }
 
     fn pace(product: f64, copy: f64) -> Pace {
-        Pace { product: Seconds::new(product), copy: Seconds::new(copy) }
+        let (product, copy) = (Seconds::new(product), Seconds::new(copy));
+        Pace { product, copy, product_spread: 0.1, copy_spread: 0.1 }
     }
 
     fn time(device: &DeviceSpec) -> f64 {
@@ -154,6 +164,9 @@ mod tests {
         let (slower, slowdown) = at_pace(&whole, 1, pace(3e-3, 2e-3)).unwrap();
         assert!((slowdown.product - 3.0).abs() < 1e-12);
         assert!((time(&slower) / 3e-3 - 1.0).abs() < 1e-12);
+        let (steady, slowdown) = at_pace(&whole, 1, pace(1.05e-3, 2.1e-3)).unwrap();
+        assert!((slowdown.product, slowdown.copy) == (1.0, 1.0));
+        assert!((time(&steady) / 1e-3 - 1.0).abs() < 1e-12);
         let mut unknown = whole;
         unknown.measured.as_mut().unwrap().pace = None;
         assert!(at_pace(&unknown, 1, pace(1.0, 1.0)).is_none());

@@ -5,6 +5,8 @@
 //! calibrated and when a plan is run on it, and predictions are made for the pace of the run.
 
 use super::measure::median;
+use crate::spec::Pace;
+use crate::units::Seconds;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -26,7 +28,7 @@ pub struct Gauge {
     to: Tensor,
 }
 
-/// Seconds of both, at one moment or in the middle of many.
+/// Seconds of both, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Of the product.
@@ -49,6 +51,8 @@ impl Gauge {
     /// Times both several times, some fifty milliseconds in all: what ranks do at once they begin
     /// and end apart.
     pub fn read(&mut self) -> Vec<Reading> {
+        // What comes first finds cold caches, and a core that may have been asleep.
+        self.once();
         (0..READINGS).map(|_| self.once()).collect()
     }
 
@@ -68,9 +72,21 @@ impl Default for Gauge {
     }
 }
 
-/// The middle of some readings; none where there is none.
-pub fn middle(readings: &[Reading]) -> Option<Reading> {
-    let of = |part: fn(&Reading) -> f64| median(&readings.iter().map(part).collect::<Vec<_>>());
-    (!readings.is_empty())
-        .then(|| Reading { product_s: of(|r| r.product_s), copy_s: of(|r| r.copy_s) })
+/// The pace that some readings show: the middle of each, and how far nine tenths of them are from
+/// it. None where there are none.
+pub fn pace(readings: &[Reading]) -> Option<Pace> {
+    if readings.is_empty() {
+        return None;
+    }
+    let of = |part: fn(&Reading) -> f64| -> (Seconds, f64) {
+        let mut all: Vec<f64> = readings.iter().map(part).collect();
+        all.sort_by(f64::total_cmp);
+        let middle = median(&all);
+        let last = all.len() - 1;
+        let far = (all[last * 9 / 10] / middle).max(middle / all[last / 10]) - 1.0;
+        (Seconds::new(middle), far)
+    };
+    let (product, product_spread) = of(|reading| reading.product_s);
+    let (copy, copy_spread) = of(|reading| reading.copy_s);
+    Some(Pace { product, copy, product_spread, copy_spread })
 }

@@ -26,6 +26,7 @@ pub mod narrow;
 pub mod numerics;
 pub mod ops;
 mod passes;
+pub mod print;
 pub mod rank;
 pub mod record;
 mod reference;

@@ -20,7 +20,7 @@ use crate::planner::predict::predict;
 use crate::planner::staged::block_times_of;
 use crate::sharding::{Instruction, PassCost};
 use crate::sim::Timeline;
-use crate::spec::ScheduleKind;
+use crate::spec::{Pace, ScheduleKind};
 use crate::units::{Bytes, Seconds, SimTime};
 use std::time::Instant;
 use tch::Device;
@@ -125,8 +125,8 @@ pub fn execute(
 
 impl Ran {
     /// How fast the machine was meanwhile, where that was measured.
-    pub fn pace(&self) -> Option<Reading> {
-        gauge::middle(&self.pace)
+    pub fn pace(&self) -> Option<Pace> {
+        gauge::pace(&self.pace)
     }
 
     /// Holds times and memory against their predictions.

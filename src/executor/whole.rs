@@ -1,7 +1,7 @@
 //! The whole plan on as many ranks as it names, timed.
 
 use super::error::{ExecutorError, Result};
-use super::gauge::{self, Reading};
+use super::gauge;
 use super::gpu;
 use super::measure::{self, Timed, median, spread};
 use super::rank::Seat;
@@ -17,6 +17,7 @@ use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::planner::staged::{beside_passes, stage_memory};
 use crate::sim::{MemorySample, Span, Timeline};
+use crate::spec::Pace;
 use crate::units::{Bytes, Seconds, SimTime};
 use std::collections::BTreeMap;
 
@@ -69,9 +70,9 @@ pub fn execute(
 
 impl Ran {
     /// How fast the machine was meanwhile, where that was measured.
-    pub fn pace(&self) -> Option<Reading> {
+    pub fn pace(&self) -> Option<Pace> {
         let all = self.answers.iter().flat_map(|answer| &answer.pace);
-        gauge::middle(&all.copied().collect::<Vec<_>>())
+        gauge::pace(&all.copied().collect::<Vec<_>>())
     }
 
     /// Holds times and memory against their predictions.

@@ -4,7 +4,8 @@
 use super::chart::pairs::{self, Pair, bytes_unit};
 use super::chart::{Chart, time_unit, timelines};
 use super::{RenderError, ReportFile, file};
-use crate::executor::report::{Style, Verified, print};
+use crate::executor::print::{Style, print};
+use crate::executor::report::Verified;
 use std::fmt::Write;
 
 /// Classes that are drawn; those after them are short.

@@ -119,6 +119,10 @@ pub struct Pace {
     pub product: Seconds,
     /// Time of a copy of 16 MiB.
     pub copy: Seconds,
+    /// How far nine tenths of the products were from that time, as a part of it.
+    pub product_spread: f64,
+    /// How far nine tenths of the copies were from that time, as a part of it.
+    pub copy_spread: f64,
 }
 
 /// Sizes and time of a measured kernel.

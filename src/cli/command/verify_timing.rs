@@ -6,7 +6,7 @@ use super::verify_run::Given;
 use crate::cli::Failure;
 use crate::cost::at_pace;
 use crate::executor::caught::caught;
-use crate::executor::gauge::{Gauge, Reading};
+use crate::executor::gauge::Gauge;
 use crate::executor::report::{MachinePace, Timing, Verified};
 use crate::executor::world::World;
 use crate::executor::{gpu, roles, whole};
@@ -15,7 +15,7 @@ use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::spec::machine::Machine;
 use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Pace, Precision};
-use crate::units::{Bytes, Seconds};
+use crate::units::Bytes;
 use std::path::Path;
 use tch::Device;
 
@@ -67,13 +67,7 @@ pub(super) fn run(
             )));
         }
         say(&format!("whole: {ranks} processes, about {:.0} s", seconds * (repeats + 1) as f64));
-        let ran = whole::execute(world, &job, &given.plan, seconds, (cuda, repeats))?;
-        let paced = timed.at_pace(ran.pace(), ranks, seconds)?;
-        let (job, choice) =
-            paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
-        let result = ran.compare(job, choice, &name)?;
-        take_whole(result, paced.map(|paced| paced.pace), verified);
-        return Ok(());
+        return timed.whole(world, (&job, &choice), (&name, seconds, repeats), verified);
     }
     let c = &choice.candidate;
     let blocks = 2.0 / (job.model.num_layers as f64 + 2.0);
@@ -87,21 +81,7 @@ pub(super) fn run(
     }
     say(&format!("roles: about {:.0} s", once * (repeats + 1) as f64));
     // One rank runs alone.
-    let alone = timed.alone();
-    let (job, choice) = alone.planned(&alone.device)?;
-    let seconds = predict(&job, &choice).map_or(seconds, |found| found.time.seconds().get());
-    let ran = timed_roles(&job, &choice, cuda, repeats)?;
-    let paced = alone.at_pace(ran.pace(), 1, seconds)?;
-    let (job, choice) = paced.as_ref().map_or((&job, &choice), |paced| (&paced.job, &paced.choice));
-    let result = ran.compare(job, choice, &name)?;
-    if cuda {
-        verified.notes.push(gpu::allocator(Device::Cuda(0))?);
-    }
-    verified.mode.push("roles");
-    let timing = Timing { pace: paced.as_ref().map(|paced| paced.pace), ..result.timing };
-    (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
-    verified.timelines = Some(result.timelines);
-    Ok(())
+    timed.alone().roles(&name, repeats, verified)
 }
 
 /// What is timed, and on what.
@@ -128,6 +108,48 @@ impl Timed<'_> {
         Ok((job, choice))
     }
 
+    /// The plan on all its ranks. `seconds` is the iteration as predicted at the pace of the
+    /// calibration.
+    fn whole(
+        &self,
+        world: &World,
+        (job, choice): (&Job, &Choice),
+        (name, seconds, repeats): (&str, f64, u64),
+        verified: &mut Verified,
+    ) -> Result<(), Failure> {
+        let plan = &self.given.plan;
+        let ran = whole::execute(world, job, plan, seconds, (self.cuda, repeats))?;
+        let paced = self.at_pace(ran.pace(), plan.devices(), seconds)?;
+        let (job, choice) = paced.as_ref().map_or((job, choice), |p| (&p.job, &p.choice));
+        let result = ran.compare(job, choice, name)?;
+        verified.mode.push("whole");
+        let timing = Timing { pace: paced.map(|paced| paced.pace), ..result.timing };
+        (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
+        verified.memory_by_stage = result.by_stage;
+        verified.transport = result.transport;
+        verified.notes.extend(result.allocator);
+        verified.timelines = Some(result.timelines);
+        Ok(())
+    }
+
+    /// What one rank of each stage does.
+    fn roles(&self, name: &str, repeats: u64, verified: &mut Verified) -> Result<(), Failure> {
+        let (job, choice) = self.planned(&self.device)?;
+        let seconds = predict(&job, &choice).map_or(0.0, |found| found.time.seconds().get());
+        let ran = timed_roles(&job, &choice, self.cuda, repeats)?;
+        let paced = self.at_pace(ran.pace(), 1, seconds)?;
+        let (job, choice) = paced.as_ref().map_or((&job, &choice), |p| (&p.job, &p.choice));
+        let result = ran.compare(job, choice, name)?;
+        if self.cuda {
+            verified.notes.push(gpu::allocator(Device::Cuda(0))?);
+        }
+        verified.mode.push("roles");
+        let timing = Timing { pace: paced.map(|paced| paced.pace), ..result.timing };
+        (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
+        verified.timelines = Some(result.timelines);
+        Ok(())
+    }
+
     /// Without what other ranks of the machine would take.
     fn alone(&self) -> Timed<'_> {
         let mut device = self.device.clone();
@@ -141,13 +163,15 @@ impl Timed<'_> {
     /// the pace at calibration is not known. `seconds` are predicted at that of the calibration.
     fn at_pace(
         &self,
-        now: Option<Reading>,
+        now: Option<Pace>,
         busy: u64,
         seconds: f64,
     ) -> Result<Option<Paced>, Failure> {
         let Some(now) = now else { return Ok(None) };
-        let now = Pace { product: Seconds::new(now.product_s), copy: Seconds::new(now.copy_s) };
         let Some((device, slowdown)) = at_pace(&self.device, busy, now) else { return Ok(None) };
+        if (slowdown.product, slowdown.copy) == (1.0, 1.0) {
+            return Ok(None);
+        }
         let (job, choice) = self.planned(&device)?;
         let pace = MachinePace {
             product: 1.0 / slowdown.product,
@@ -156,16 +180,6 @@ impl Timed<'_> {
         };
         Ok(Some(Paced { job, choice, pace }))
     }
-}
-
-fn take_whole(result: whole::Whole, pace: Option<MachinePace>, verified: &mut Verified) {
-    verified.mode.push("whole");
-    let timing = Timing { pace, ..result.timing };
-    (verified.timing, verified.memory) = (Some(timing), Some(result.memory));
-    verified.memory_by_stage = result.by_stage;
-    verified.transport = result.transport;
-    verified.notes.extend(result.allocator);
-    verified.timelines = Some(result.timelines);
 }
 
 fn timed_roles(

@@ -21,6 +21,7 @@ use crate::executor::task::{Answer, Mode, Task};
 use crate::graph::{Kernel, PassKind};
 use crate::planner::job::Job;
 use crate::sharding::Instruction;
+use crate::spec::Pace;
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -48,7 +49,7 @@ pub(super) struct Measured {
     /// product in the cache then over that of one rank alone. None where there is one rank.
     pub(super) shared: Option<[f64; 2]>,
     /// How fast the machine was meanwhile, while one rank was busy and while all were.
-    pub(super) pace: [Option<Reading>; 2],
+    pub(super) pace: [Option<Pace>; 2],
     /// What all runs took over what they were if each took the middle one of its times.
     pub(super) interruptions: f64,
 }
@@ -103,7 +104,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
     measured.shared = (!each.is_empty()).then(|| [mean(0), mean(1)]);
     let pace = |of: fn(&Answer) -> &Vec<Reading>| {
         let all: Vec<Reading> = answers.iter().flat_map(of).copied().collect();
-        gauge::middle(&all)
+        gauge::pace(&all)
     };
     measured.pace = [pace(|answer| &answer.pace_alone), pace(|answer| &answer.pace)];
     measured.interruptions = if middle_s > 0.0 { all_s / middle_s } else { 1.0 };

@@ -7,11 +7,11 @@ pub mod kernels;
 mod probes;
 
 use super::error::{ExecutorError, Result};
-use super::gauge::Reading;
 use super::gpu::{self, Extent};
 use super::measure::median;
 use crate::cost::KernelTable;
 use crate::cost::fit::MeasuredKernel;
+use crate::graph::Kernel;
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::spec::machine::{LIBTORCH, Machine};
 use crate::spec::{
@@ -89,26 +89,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     }
     say("fitting kernels");
     let errors = fit_kernels(&mut spec, precision, &alone);
-    let element = if precision == Precision::Fp32 { 4 } else { 2 };
-    let pace = |reading: Reading| Pace {
-        product: Seconds::new(reading.product_s),
-        copy: Seconds::new(reading.copy_s),
-    };
-    let [pace_alone, pace_shared] = measured.pace.map(|reading| reading.map(pace));
-    let contention = measured.shared.map(|[memory_bandwidth, matmul_rate]| Contention {
-        ranks,
-        memory_bandwidth: BytesPerSecond::new(memory_bandwidth),
-        matmul_rate,
-        pace: pace_shared,
-        kernels: rows(&busy),
-    });
-    let mut table = MeasuredTable {
-        element_bytes: element,
-        kernels: rows(&alone),
-        collectives: BTreeMap::new(),
-        pace: pace_alone,
-        contention,
-    };
+    let mut table = table(&alone, &busy, measured.shared, measured.pace, ranks);
     let mut of_link = None;
     if !request.cuda {
         say("collectives and messages between two ranks");
@@ -126,20 +107,53 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
         quick: request.quick,
         duration: Seconds::new(began.elapsed().as_secs_f64()),
     };
+    let kernels =
+        format!("kernels with {:.1} % of interruptions; {errors}", 100.0 * (interruptions - 1.0));
+    sign(&mut spec, calibration, &kernels, of_link.as_deref());
+    Ok(spec)
+}
+
+/// Writes into a device file what it was measured on and how far off its constants are.
+fn sign(spec: &mut DeviceSpec, calibration: Calibration, kernels: &str, link: Option<&str>) {
     let provenance = calibration.summary();
-    spec.kernels.provenance = format!(
-        "{provenance}; kernels with {:.1} % of interruptions; {errors}",
-        100.0 * (interruptions - 1.0)
-    );
-    if let (Some(link), Some(errors)) = (&mut spec.link, of_link) {
-        link.collectives.provenance = format!("{provenance}; {errors}");
+    spec.kernels.provenance = format!("{provenance}; {kernels}");
+    if let (Some(own), Some(errors)) = (&mut spec.link, link) {
+        own.collectives.provenance = format!("{provenance}; {errors}");
     }
     spec.source = Some(format!(
         "Peak and memory bandwidth are what was measured, not a data sheet's; power is an \
          assumption. {provenance}."
     ));
     spec.calibration = Some(calibration);
-    Ok(spec)
+}
+
+/// Kernels of one rank alone and of all at once, with how fast the machine was meanwhile.
+fn table(
+    alone: &[MeasuredKernel],
+    busy: &[MeasuredKernel],
+    shared: Option<[f64; 2]>,
+    pace: [Option<Pace>; 2],
+    ranks: u64,
+) -> MeasuredTable {
+    let [pace_alone, pace_shared] = pace;
+    let contention = shared.map(|[memory_bandwidth, matmul_rate]| Contention {
+        ranks,
+        memory_bandwidth: BytesPerSecond::new(memory_bandwidth),
+        matmul_rate,
+        pace: pace_shared,
+        kernels: rows(busy),
+    });
+    let bytes = |measured: &MeasuredKernel| match measured.kernel {
+        Kernel::Gemm { operand_bytes, .. } => Some(operand_bytes),
+        _ => None,
+    };
+    MeasuredTable {
+        element_bytes: alone.iter().find_map(bytes).unwrap_or(4),
+        kernels: rows(alone),
+        collectives: BTreeMap::new(),
+        pace: pace_alone,
+        contention,
+    }
 }
 
 /// What a GPU is measured for by itself: products and attention of 16-bit elements; what is seen

@@ -28,21 +28,19 @@ const GPT: &str = "gpt2-124m";
 const BERT: &str = "bert-base";
 const LLAMA: &str = "llama-7b";
 
-const QUICK_LAYERS: [Layer; 7] = [
+const QUICK_LAYERS: [Layer; 6] = [
     (GPT, 128, 64, 2, 1024),
-    (GPT, 256, 128, 4, 2048),
+    (GPT, 128, 128, 4, 16384),
     (GPT, 512, 256, 2, 2048),
-    (GPT, 768, 256, 1, 2048),
-    (BERT, 256, 128, 2, 2048),
-    (BERT, 512, 128, 2, 2048),
+    (GPT, 768, 256, 1, 1024),
+    (BERT, 256, 128, 4, 4096),
     (LLAMA, 384, 128, 2, 1024),
 ];
 
-const QUICK_ATTENTION: [Attention; 6] = [
+const QUICK_ATTENTION: [Attention; 5] = [
     (GPT, 4, 64, 128, 2),
     (GPT, 8, 64, 512, 1),
     (GPT, 6, 64, 1024, 1),
-    (BERT, 4, 64, 128, 4),
     (BERT, 8, 64, 512, 1),
     (LLAMA, 4, 128, 512, 1),
 ];
