@@ -223,7 +223,8 @@ fn planned(plan: &Plan, job: &Job) -> Option<BTreeMap<String, BTreeMap<String, S
     }
 }
 
-/// Errors over what is allowed: loss, gradients, sums, updates; and the worst gradient.
+/// Errors over what is allowed: loss, gradients, sums, updates; and where the worst gradient is, or
+/// the worst update where that is further off.
 fn ratios(found: &Found) -> ([f64; 4], String) {
     if let Some(one) = &found.in_32_bits {
         let all = [
@@ -232,13 +233,23 @@ fn ratios(found: &Found) -> ([f64; 4], String) {
             one.kept.sum_max_error,
             one.kept.update_max_error,
         ];
-        return (all.map(|error| error / one.tolerance), one.worst.clone());
+        let all = all.map(|error| error / one.tolerance);
+        return (all, worst(all, [&one.worst, &one.kept.update_worst]));
     }
     let Some(one) = &found.in_16_bits else { return ([f64::INFINITY; 4], String::new()) };
     let [loss, gradient] = [one.loss_ratio, one.worst_ratio].map(|ratio| ratio / one.factor);
     let kept = [one.kept.sum_max_error, one.kept.update_max_error];
     let [sums, updates] = kept.map(|error| error / one.tolerance);
-    ([loss, gradient, sums, updates], one.worst.clone())
+    let all = [loss, gradient, sums, updates];
+    (all, worst(all, [&one.worst, &one.kept.update_worst]))
+}
+
+fn worst([_, gradient, _, update]: [f64; 4], [of_gradients, of_updates]: [&String; 2]) -> String {
+    if update > gradient.max(1.0) {
+        format!("update of {of_updates}")
+    } else {
+        of_gradients.clone()
+    }
 }
 
 /// One plan in one family, with all seeds and precisions: a line for each run.

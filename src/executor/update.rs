@@ -46,14 +46,20 @@ pub(super) fn reduce_over_tensor(rank: &mut Rank) -> Result<()> {
 /// The token embedding's table in this rank's blocks: the embedding's own, and the head's.
 fn tables(rank: &Rank) -> Vec<(&BlockState, &Range)> {
     let mut found = Vec::new();
-    for state in rank.blocks.iter().flatten().filter(|state| state.is_end()) {
-        let is_table = |range: &&Range| match state.placed.kind {
-            BlockKind::Embedding => range.operator_name == "token",
-            _ => range.parameter.tied,
-        };
-        found.extend(state.flat.ranges.iter().filter(is_table).map(|range| (state, range)));
+    for state in rank.blocks.iter().flatten() {
+        let tables = state.flat.ranges.iter().filter(|range| is_table(state, range));
+        found.extend(tables.map(|range| (state, range)));
     }
     found
+}
+
+/// Whether it is the token embedding's table, which may stand at two places.
+fn is_table(state: &BlockState, range: &Range) -> bool {
+    match state.placed.kind {
+        BlockKind::Embedding => range.operator_name == "token",
+        BlockKind::Layer => false,
+        BlockKind::Head => range.parameter.tied,
+    }
 }
 
 /// Whether the token embedding's table is split alike at both of its places; and, for one buffer to
@@ -149,6 +155,16 @@ fn square(vector: &Tensor) -> Tensor {
     }
 }
 
+/// Elements that are made double precision at a time.
+const PIECE: i64 = 1 << 22;
+
+/// As [`square`], added up in double precision: as good as the same however the vector is split over
+/// ranks and wherever it begins.
+fn square_in_double(vector: &Tensor) -> Tensor {
+    let zero = Tensor::zeros([], (Kind::Double, vector.device()));
+    vector.split(PIECE, 0).iter().fold(zero, |sum, part| sum + square(&part.to_kind(Kind::Double)))
+}
+
 /// Sum of squares of the gradients that no other rank counts.
 fn square_sum(rank: &Rank, state: &BlockState) -> Tensor {
     let own = own_gradients(state);
@@ -237,6 +253,8 @@ fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f
     let squares = Tensor::zeros([state.flat.ranges.len() as i64, 2], options);
     for (index, range) in state.flat.ranges.iter().enumerate() {
         let counts = range.parameter.split.is_some() || rank.seat.tensor == 0;
+        // Copies of the table are split elsewhere each, and must stay the same to the last digit.
+        let square = if is_table(state, range) { square_in_double } else { square };
         if let (Some((from, count)), true) = (overlap(range), counts) {
             for (column, tensor) in [&state.master, &update].into_iter().enumerate() {
                 let part = tensor.narrow(0, from, count);

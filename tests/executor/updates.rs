@@ -1,6 +1,6 @@
 //! The update of every optimizer against its formulas, on one device in 64 bits.
 
-use crate::common::{choice, job, single, small};
+use crate::common::{SHAPES, assert_equal, choice, job, model, plan, single, small, task};
 use lmplan::executor::rank::Rank;
 use lmplan::executor::setup::{self, RunOptions};
 use lmplan::executor::state::BlockState;
@@ -80,5 +80,22 @@ fn updates_follow_their_formulas() {
             }
         }
         assert!(clipped > 0, "{optimizer:?}: no gradient was scaled down");
+    }
+}
+
+/// Where states are split, the table's two copies are split at different places, and norms of it and
+/// of its update are summed in another order for each; what the head multiplies by is held against
+/// the embedding's copy, to the last digit.
+#[test]
+fn copies_of_a_shared_table_stay_the_same() {
+    for shape in [SHAPES[5], SHAPES[6], SHAPES[8], SHAPES[11]] {
+        let mut model = model("gpt2-124m", 2);
+        model.training.optimizer = Optimizer::Lamb;
+        let mut task = task(model, plan(shape, 2), true);
+        task.double = false;
+        for seed in 0..3 {
+            task.seed = seed;
+            assert_equal(&task, &format!("{shape:?}, seed {seed}"));
+        }
     }
 }
