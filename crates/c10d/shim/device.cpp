@@ -141,7 +141,12 @@ int lmplan_gpu(int device, int* multiprocessors, uint64_t* memory, char* address
 int lmplan_count_cpu_memory() {
   return guard([&] {
     static CountingAllocator counting;
-    c10::SetCPUAllocator(&counting, 100);
+    // Once, however many threads ask for it: others may be allocating.
+    static const bool counts = [] {
+      c10::SetCPUAllocator(&counting, 100);
+      return true;
+    }();
+    static_cast<void>(counts);
   });
 }
 

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,16 @@ void finish_awake(const WorkPtr& work) {
   finish(work);
 }
 
+// Begins what a group is told to do, one thread of this process at a time: libtorch notes each of it
+// in one map of the process, by group, before it takes that map's lock (FlightRecorderDetail.hpp,
+// recordWithResetEnabled), which is lost on ranks that are threads.
+template <typename F>
+WorkPtr begun(F f) {
+  static std::mutex one_at_a_time;
+  std::lock_guard<std::mutex> lock(one_at_a_time);
+  return f();
+}
+
 // u = m / (root sqrt(v) + least), after m and v have taken in the gradients.
 template <typename T>
 void lamb_pass(const at::Tensor& gradients, at::Tensor& first, at::Tensor& second,
@@ -74,47 +85,47 @@ class GlooGroup final : public Group {
     std::vector<at::Tensor> tensors{data};
     c10d::AllreduceOptions options;
     options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    finish_awake(group_->allreduce(tensors, options));
+    finish_awake(begun([&] { return group_->allreduce(tensors, options); }));
   }
 
   void all_gather(at::Tensor& output, const at::Tensor& input) override {
     std::vector<std::vector<at::Tensor>> outputs{output.chunk(group_->getSize())};
     std::vector<at::Tensor> inputs{input};
-    finish_awake(group_->allgather(outputs, inputs));
+    finish_awake(begun([&] { return group_->allgather(outputs, inputs); }));
   }
 
   // Gloo's own is the sum of everything as well, and does not say when it is done.
   void reduce_scatter(at::Tensor& output, const at::Tensor& input) override {
     std::vector<at::Tensor> tensors{input.clone()};
-    finish_awake(group_->allreduce(tensors, {}));
+    finish_awake(begun([&] { return group_->allreduce(tensors, {}); }));
     output.copy_(tensors[0].chunk(group_->getSize())[group_->getRank()]);
   }
 
   void all_to_all(at::Tensor& output, const at::Tensor& input) override {
     std::vector<int64_t> even;
     at::Tensor from = input;
-    finish_awake(group_->alltoall_base(output, from, even, even));
+    finish_awake(begun([&] { return group_->alltoall_base(output, from, even, even); }));
   }
 
   void broadcast(at::Tensor& data, int root) override {
     std::vector<at::Tensor> tensors{data};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    finish_awake(group_->broadcast(tensors, options));
+    finish_awake(begun([&] { return group_->broadcast(tensors, options); }));
   }
 
   void barrier() override {
-    finish(group_->barrier());
+    finish(begun([&] { return group_->barrier(); }));
   }
 
   std::unique_ptr<Pending> send(const at::Tensor& data, int to, int tag, int) override {
     std::vector<at::Tensor> tensors{data};
-    return std::make_unique<GlooSend>(group_->send(tensors, to, tag));
+    return std::make_unique<GlooSend>(begun([&] { return group_->send(tensors, to, tag); }));
   }
 
   void receive(at::Tensor& data, int from, int tag, int) override {
     std::vector<at::Tensor> tensors{data};
-    finish(group_->recv(tensors, from, tag));
+    finish(begun([&] { return group_->recv(tensors, from, tag); }));
   }
 
   void settle() override {}

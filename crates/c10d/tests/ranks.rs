@@ -2,6 +2,7 @@
 
 use lmplan_c10d::{Envelope, Group, Store, die_with_parent};
 use std::process::{Command, Stdio};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
@@ -84,6 +85,33 @@ fn a_rank_that_does_not_come_is_an_error_in_time() {
     let start = Instant::now();
     assert!(Group::join(&store, "alone", 0, 2, "127.0.0.1", timeout).is_err());
     assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+/// Ranks that are threads of one process begin collectives at the same time, in groups of their own
+/// whose first one it is.
+#[test]
+fn threads_begin_at_once() {
+    const THREADS: usize = 4;
+    const GROUPS: usize = 48;
+    let together = Barrier::new(THREADS);
+    let rank = |thread: usize| {
+        let store = Store::tcp("127.0.0.1", 0, true, TIMEOUT);
+        let join = |number: usize| {
+            let name = format!("{thread} {number}");
+            Group::join(store.as_ref().unwrap(), &name, 0, 1, "127.0.0.1", TIMEOUT)
+        };
+        let groups: Vec<_> = (0..GROUPS).map(join).collect();
+        together.wait();
+        for group in groups {
+            let sum = ones(2.0, 4);
+            group.unwrap().all_reduce(&sum, false).unwrap();
+            assert_eq!(numbers(&sum), [2.0; 4]);
+        }
+    };
+    std::thread::scope(|scope| {
+        let rank = &rank;
+        (0..THREADS).for_each(|thread| drop(scope.spawn(move || rank(thread))));
+    });
 }
 
 #[test]
