@@ -47,7 +47,7 @@ impl Document for DeviceSpec {
         }
         if let Some(shared) = self.measured.as_ref().and_then(|table| table.contention.as_ref()) {
             let path = "measured/contention";
-            found.count(SIZE, &format!("{path}/ranks"), shared.ranks, 2, 1_000_000);
+            found.count(SIZE, format!("{path}/ranks"), shared.ranks, 2, 1_000_000);
             let bandwidth = shared.memory_bandwidth;
             let at = format!("{path}/memory_bandwidth");
             found.positive(SIZE, at, bandwidth.get(), 1e15, &bandwidth.to_string());
