@@ -65,7 +65,7 @@ pub(super) fn load(device: Device, extent: Extent, missing: &mut Vec<String>) ->
         let values: Vec<f64> = later().map(of).collect();
         (!values.is_empty()).then(|| median(&values))
     };
-    let tflops = |(done, seconds): (f64, f64)| (done / seconds / 1e10).round() / 100.0;
+    let tflops = |(done, seconds): (f64, f64)| (done / seconds / 1e6).round() / 1e6;
     let known = power.as_ref().ok();
     Ok(Load {
         duration: Seconds::new(elapsed),
