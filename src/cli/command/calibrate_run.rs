@@ -59,9 +59,9 @@ pub(super) fn here(
             Err(error) => say(&format!("measured again, since its file is broken: {error}")),
         }
     }
-    let (what, limit) = if cuda { ("GPU", "a minute") } else { ("processor", "30 s") };
+    let what = if cuda { "GPU" } else { "processor" };
     say(&format!(
-        "measuring this {what}, {} ({} cores): at most {limit}, once",
+        "measuring this {what}, {} ({} cores): less than a minute, once",
         machine.processor, machine.cores
     ));
     let name = name_of(&machine, cuda);
