@@ -2,6 +2,7 @@
 //! on it.
 
 use super::table::KernelTable;
+use crate::graph::Kernel;
 use crate::spec::{DeviceSpec, MeasuredRow, Pace};
 use crate::units::{BytesPerSecond, Seconds};
 use std::borrow::Cow;
@@ -26,10 +27,9 @@ pub(super) fn among(device: &DeviceSpec, busy: u64) -> Cow<'_, DeviceSpec> {
     let shared = mix(alone, contention.memory_bandwidth.get().min(alone));
     device.memory_bandwidth = BytesPerSecond::new(shared);
     device.kernels.matmul_efficiency *= mix(1.0, contention.matmul_rate);
-    let busy_kernels = contention.kernels.clone();
     if let Some(measured) = &mut device.measured {
         for (kind, rows) in &mut measured.kernels {
-            let Some(shared) = busy_kernels.get(kind) else { continue };
+            let Some(shared) = contention.kernels.get(kind) else { continue };
             let shared: BTreeMap<[u64; 3], Seconds> =
                 shared.iter().map(|MeasuredRow { sizes, time }| (*sizes, *time)).collect();
             for row in rows {
@@ -41,8 +41,6 @@ pub(super) fn among(device: &DeviceSpec, busy: u64) -> Cow<'_, DeviceSpec> {
         if let (Some(own), Some(shared)) = (&mut measured.pace, contention.pace) {
             own.product = Seconds::new(mix(own.product.get(), shared.product.get()));
             own.copy = Seconds::new(mix(own.copy.get(), shared.copy.get()));
-            own.product_spread = own.product_spread.max(shared.product_spread);
-            own.copy_spread = own.copy_spread.max(shared.copy_spread);
         }
         measured.contention = None;
     }
@@ -62,29 +60,31 @@ pub struct Slowdown {
 /// second-level cache of a core holds.
 const CACHED_BYTES: u64 = 1 << 20;
 
-/// A ratio of two times that are each known to within `spread`: what is within it is no difference.
-fn beyond(ratio: f64, spread: f64) -> f64 {
-    if ratio.max(1.0 / ratio) - 1.0 > spread { ratio } else { 1.0 }
+/// Whether a kernel is as slow as copies are where a machine has another pace; else it is as slow as
+/// products.
+pub fn follows_copies(kernel: &Kernel) -> bool {
+    KernelTable::row_of(kernel).is_some_and(|(kind, sizes)| streams(kind, &sizes))
+}
+
+/// The same of a row of the table.
+fn streams(kind: &str, sizes: &[u64; 3]) -> bool {
+    KernelTable::is_pass(kind) && sizes[0].saturating_add(sizes[1]) > CACHED_BYTES
 }
 
 /// A device as one of `busy` ones of its machine while that has another pace than it had when it was
-/// measured: every measured time in proportion to what its kind depends on. Paces that differ by less
-/// than their readings spread do not differ. None where the file has no pace.
+/// measured: every measured time in proportion to what its kind depends on. None where the file has no
+/// pace.
 pub fn at_pace(device: &DeviceSpec, busy: u64, now: Pace) -> Option<(DeviceSpec, Slowdown)> {
     let mut device = among(device, busy).into_owned();
     let measured = device.measured.as_mut()?;
     let then = measured.pace?;
-    let product = beyond(now.product / then.product, then.product_spread.max(now.product_spread));
-    let copy = beyond(now.copy / then.copy, then.copy_spread.max(now.copy_spread));
-    let slowdown = Slowdown { product, copy };
+    let slowdown = Slowdown { product: now.product / then.product, copy: now.copy / then.copy };
     measured.contention = None;
     measured.pace = Some(now);
     for (kind, rows) in &mut measured.kernels {
-        let streams = KernelTable::is_pass(kind);
         for row in rows {
-            let bytes = row.sizes[0].saturating_add(row.sizes[1]);
             let slower =
-                if streams && bytes > CACHED_BYTES { slowdown.copy } else { slowdown.product };
+                if streams(kind, &row.sizes) { slowdown.copy } else { slowdown.product };
             row.time = row.time * slower;
         }
     }
@@ -127,7 +127,7 @@ mod tests {
 
     fn pace(product: f64, copy: f64) -> Pace {
         let (product, copy) = (Seconds::new(product), Seconds::new(copy));
-        Pace { product, copy, product_spread: 0.1, copy_spread: 0.1 }
+        Pace { product, copy }
     }
 
     fn time(device: &DeviceSpec) -> f64 {
@@ -164,9 +164,6 @@ mod tests {
         let (slower, slowdown) = at_pace(&whole, 1, pace(3e-3, 2e-3)).unwrap();
         assert!((slowdown.product - 3.0).abs() < 1e-12);
         assert!((time(&slower) / 3e-3 - 1.0).abs() < 1e-12);
-        let (steady, slowdown) = at_pace(&whole, 1, pace(1.05e-3, 2.1e-3)).unwrap();
-        assert!((slowdown.product, slowdown.copy) == (1.0, 1.0));
-        assert!((time(&steady) / 1e-3 - 1.0).abs() < 1e-12);
         let mut unknown = whole;
         unknown.measured.as_mut().unwrap().pace = None;
         assert!(at_pace(&unknown, 1, pace(1.0, 1.0)).is_none());

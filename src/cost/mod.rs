@@ -16,7 +16,7 @@ pub mod topology;
 
 pub use collective::CollectiveModel;
 pub use compute::DeviceModel;
-pub use contention::{Slowdown, at_pace};
+pub use contention::{Slowdown, at_pace, follows_copies};
 pub use measured_collectives::{MESSAGE, table_name};
 pub use model::{CostModel, PlacedCost};
 pub use state::{StateBytes, optimizer_kernels, state_bytes};

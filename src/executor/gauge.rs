@@ -1,10 +1,10 @@
 //! How fast a machine is at the moment.
 //!
-//! A rented core is as fast as its neighbours leave it: the same product may take twice as long an
-//! hour later. So a product and a copy are timed between whatever else is timed, when a machine is
-//! calibrated and when a plan is run on it, and predictions are made for the pace of the run.
+//! A rented core is as fast as its neighbours leave it: the same product may take half as long again
+//! a second later. So a product and a copy are timed between whatever else is timed, when a machine
+//! is calibrated and when a plan is run on it, and predictions are made for the pace of the run.
 
-use super::measure::median;
+use super::measure::usual;
 use crate::spec::Pace;
 use crate::units::Seconds;
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,13 @@ const SIDE: i64 = 512;
 const ELEMENTS: i64 = 1 << 22;
 
 /// Readings at one moment.
-const READINGS: usize = 5;
+const READINGS: usize = 2;
 
-/// What is timed.
+/// What is timed. It takes no memory while it is read.
 #[derive(Debug)]
 pub struct Gauge {
     factor: Tensor,
+    product: Tensor,
     from: Tensor,
     to: Tensor,
 }
@@ -37,33 +38,57 @@ pub struct Reading {
     pub copy_s: f64,
 }
 
+impl Reading {
+    /// Half way from one reading to the next.
+    pub fn between(self, next: Reading) -> Reading {
+        Reading {
+            product_s: f64::midpoint(self.product_s, next.product_s),
+            copy_s: f64::midpoint(self.copy_s, next.copy_s),
+        }
+    }
+}
+
 impl Gauge {
     /// Ready to be read, in host memory.
     pub fn new() -> Gauge {
         let options = (Kind::Float, Device::Cpu);
         Gauge {
             factor: Tensor::ones([SIDE, SIDE], options),
+            product: Tensor::ones([SIDE, SIDE], options),
             from: Tensor::ones([ELEMENTS], options),
             to: Tensor::ones([ELEMENTS], options),
         }
     }
 
-    /// Times both several times, some fifty milliseconds in all: what ranks do at once they begin
-    /// and end apart.
-    pub fn read(&mut self) -> Vec<Reading> {
+    /// Times both several times, some twenty milliseconds in all.
+    pub fn read(&mut self) -> Reading {
         // What comes first finds cold caches, and a core that may have been asleep.
         self.once();
-        (0..READINGS).map(|_| self.once()).collect()
+        let all: Vec<Reading> = (0..READINGS).map(|_| self.once()).collect();
+        let mean = |part: fn(&Reading) -> f64| all.iter().map(part).sum::<f64>() / READINGS as f64;
+        Reading { product_s: mean(|one| one.product_s), copy_s: mean(|one| one.copy_s) }
     }
 
     fn once(&mut self) -> Reading {
         let start = Instant::now();
-        drop(self.factor.matmul(&self.factor));
+        let _ = Tensor::mm_out(&self.product, &self.factor, &self.factor);
         let product_s = start.elapsed().as_secs_f64();
         let start = Instant::now();
         self.to.copy_(&self.from);
         Reading { product_s, copy_s: start.elapsed().as_secs_f64() }
     }
+}
+
+/// Pages that a process may be given while something is timed: a quarter of a MiB, in a tenth of a
+/// millisecond.
+const FRESH_PAGES: u64 = 64;
+
+/// Runs something, and says whether it found its memory where it, or others, had left it. Pages that
+/// the kernel has to give first, filled with zeros, take longer than most passes over them.
+pub fn steady<T>(f: impl FnOnce() -> T) -> (T, bool) {
+    let before = lmplan_c10d::fresh_pages();
+    let result = f();
+    (result, lmplan_c10d::fresh_pages().saturating_sub(before) <= FRESH_PAGES)
 }
 
 impl Default for Gauge {
@@ -72,21 +97,13 @@ impl Default for Gauge {
     }
 }
 
-/// The pace that some readings show: the middle of each, and how far nine tenths of them are from
-/// it. None where there are none.
+/// The pace that some readings show; none where there are none.
 pub fn pace(readings: &[Reading]) -> Option<Pace> {
     if readings.is_empty() {
         return None;
     }
-    let of = |part: fn(&Reading) -> f64| -> (Seconds, f64) {
-        let mut all: Vec<f64> = readings.iter().map(part).collect();
-        all.sort_by(f64::total_cmp);
-        let middle = median(&all);
-        let last = all.len() - 1;
-        let far = (all[last * 9 / 10] / middle).max(middle / all[last / 10]) - 1.0;
-        (Seconds::new(middle), far)
+    let of = |part: fn(&Reading) -> f64| {
+        Seconds::new(usual(&readings.iter().map(part).collect::<Vec<_>>()))
     };
-    let (product, product_spread) = of(|reading| reading.product_s);
-    let (copy, copy_spread) = of(|reading| reading.copy_s);
-    Some(Pace { product, copy, product_spread, copy_spread })
+    Some(Pace { product: of(|one| one.product_s), copy: of(|one| one.copy_s) })
 }

@@ -66,9 +66,9 @@ impl Timed {
         list(program.block(place.block), &place).get(usize::from(self.key.4))
     }
 
-    /// The middle one of its times.
-    pub fn median(&self) -> f64 {
-        median(&self.seconds)
+    /// Its usual time.
+    pub fn usual(&self) -> f64 {
+        usual(&self.seconds)
     }
 
     /// (largest - smallest) / median.
@@ -92,6 +92,15 @@ pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The mean of some numbers, each counted as twice the middle one at most; zero where there is none.
+/// A shared core runs at one of two speeds as its neighbour works or rests: between them the mean is
+/// steady and the middle one is not, but a burst of interruptions is no speed.
+pub fn usual(values: &[f64]) -> f64 {
+    let most = 2.0 * median(values);
+    let sum: f64 = values.iter().map(|value| value.min(most)).sum();
+    sum / values.len().max(1) as f64
 }
 
 /// (largest - smallest) / median.
@@ -188,7 +197,7 @@ pub fn compare(
     for timed in all {
         let Some(instruction) = timed.instruction(program) else { continue };
         let times = weight(timed);
-        let (predicted, measured) = (price(instruction, prices) * times, timed.median() * times);
+        let (predicted, measured) = (price(instruction, prices) * times, timed.usual() * times);
         let entry = classes.entry(class(instruction)).or_default();
         entry.0 += predicted;
         entry.1 += measured;

@@ -1,7 +1,7 @@
 //! A result of `verify` as text, Markdown, JSON or CSV.
 
 use super::numerics::Kept;
-use super::report::{ClassTimes, Verified, times};
+use super::report::{ClassTimes, MachinePace, Verified, times};
 use std::io::{self, Write};
 
 /// How a result is written.
@@ -16,6 +16,9 @@ pub enum Style {
     /// For spreadsheets.
     Csv,
 }
+
+/// Another pace of the machine is told where it changes the prediction by so much.
+const WORTH_SAYING: f64 = 0.02;
 
 fn seconds(value: f64) -> String {
     if value >= 1.0 {
@@ -97,7 +100,10 @@ fn text(verified: &Verified, markdown: bool, out: &mut dyn Write) -> io::Result<
             100.0 * iteration.error,
             100.0 * timing.spread
         )?;
-        if let Some(pace) = timing.pace {
+        let differs = |pace: &MachinePace| {
+            (pace.predicted_at_calibration_s / iteration.predicted_s - 1.0).abs() >= WORTH_SAYING
+        };
+        if let Some(pace) = timing.pace.filter(differs) {
             writeln!(
                 out,
                 "  while it ran, this machine multiplied at {:.2} and copied at {:.2} of the speed \

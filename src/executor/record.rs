@@ -1,5 +1,6 @@
 //! How long each instruction took.
 
+use super::gauge::{Gauge, Reading};
 use crate::graph::BlockKind;
 use crate::lower::Action;
 use crate::sim::SpanKind;
@@ -110,6 +111,7 @@ pub struct Recorder {
     beside: RefCell<BTreeMap<Beside, Vec<f64>>>,
     began: RefCell<Moment>,
     actions: RefCell<Vec<(Ran, Moment, Moment)>>,
+    gauge: RefCell<Option<(Gauge, Vec<Reading>)>>,
 }
 
 impl Recorder {
@@ -125,7 +127,18 @@ impl Recorder {
             beside: RefCell::default(),
             began: RefCell::new(Moment::Host(Instant::now())),
             actions: RefCell::default(),
+            gauge: RefCell::default(),
         }
+    }
+
+    /// Reads a gauge after each action from here on.
+    pub(crate) fn with_gauge(&self, gauge: Gauge) {
+        self.gauge.replace(Some((gauge, Vec::new())));
+    }
+
+    /// What the gauge showed since times were last forgotten.
+    pub(crate) fn readings(&self) -> Vec<Reading> {
+        self.gauge.borrow().as_ref().map_or_else(Vec::new, |(_, readings)| readings.clone())
     }
 
     /// On a GPU, times instructions in the first `steps` steps after each [`Recorder::clear`] alone:
@@ -218,6 +231,9 @@ impl Recorder {
             bytes: lmplan_c10d::memory(self.device).map_or(0, |memory| memory.current),
         };
         self.actions.borrow_mut().push((ran, start, self.now()));
+        if let Some((gauge, readings)) = self.gauge.borrow_mut().as_mut() {
+            readings.push(gauge.read());
+        }
     }
 
     /// Reads the moments of what has been begun.
@@ -272,6 +288,9 @@ impl Recorder {
         self.begun.borrow_mut().clear();
         self.instructions.borrow_mut().clear();
         self.beside.borrow_mut().clear();
+        if let Some((_, readings)) = self.gauge.borrow_mut().as_mut() {
+            readings.clear();
+        }
         self.steps_left.set(self.sampled);
     }
 }

@@ -3,8 +3,8 @@
 
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
-use super::gauge::{self, Gauge, Reading};
-use super::measure::{self, Timed, median, spread};
+use super::gauge::{self, Gauge};
+use super::measure::{self, Timed, spread, usual};
 use super::rank::{Groups, Rank, Seat};
 use super::record::{Beside, Pass};
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
@@ -74,11 +74,13 @@ pub struct Ran {
     passes: Vec<f64>,
     /// Most bytes that tensors took.
     peak: u64,
-    pace: Vec<Reading>,
 }
 
-/// Times the roles of a plan, `repeats` times after one run that does not count. `gauge` is read
-/// between them in host memory; made before memory is counted, it does not count.
+/// Runs at most that do not count: until none asks for memory.
+const WARM_UPS: usize = 2;
+
+/// Times the roles of a plan, `repeats` times after runs that do not count. `gauge` is read
+/// between their actions; made before memory is counted, it does not count.
 ///
 /// # Errors
 /// What libtorch reports, memory that is not there among it; what the executor lacks.
@@ -87,7 +89,7 @@ pub fn execute(
     choice: &Choice,
     cuda: bool,
     repeats: u64,
-    gauge: &mut Gauge,
+    gauge: Option<Gauge>,
 ) -> Result<Ran> {
     let program = program(job, choice)?;
     let options = RunOptions {
@@ -106,27 +108,33 @@ pub fn execute(
     lmplan_c10d::warm_up(options.device)?;
     let before = lmplan_c10d::memory(options.device)?.current;
     let mut rank = setup::of_program(job, program, seat, tensor, groups, &options)?;
-    rank.iteration()?;
+    for _ in 0..WARM_UPS {
+        let (ran, steady) = gauge::steady(|| rank.iteration());
+        ran?;
+        if steady || cuda {
+            break;
+        }
+    }
+    if let Some(gauge) = gauge {
+        rank.recorder.with_gauge(gauge);
+    }
     rank.recorder.clear();
     lmplan_c10d::reset_peak(options.device)?;
-    let (mut passes, mut pace) = (Vec::new(), Vec::new());
+    let mut passes = Vec::new();
     for _ in 0..repeats {
-        if !cuda {
-            pace.extend(gauge.read());
-        }
         let start = Instant::now();
         rank.iteration()?;
         rank.recorder.synchronize();
         passes.push(start.elapsed().as_secs_f64());
     }
     let peak = lmplan_c10d::memory(options.device)?.peak.saturating_sub(before);
-    Ok(Ran { rank, passes, peak, pace })
+    Ok(Ran { rank, passes, peak })
 }
 
 impl Ran {
     /// How fast the machine was meanwhile, where that was measured.
     pub fn pace(&self) -> Option<Pace> {
-        gauge::pace(&self.pace)
+        gauge::pace(&self.rank.recorder.readings())
     }
 
     /// Holds times and memory against their predictions.
@@ -194,7 +202,7 @@ fn elements(rank: &Rank) -> u64 {
 fn optimizer(job: &Job, rank: &Rank, predicted: &SimTime) -> ClassTimes {
     let beside = rank.recorder.beside_times();
     let parts = [Beside::GradientNorm, Beside::Optimizer];
-    let of = |what: &Beside| beside.get(what).map_or(0.0, |seconds| median(seconds));
+    let of = |what: &Beside| beside.get(what).map_or(0.0, |seconds| usual(seconds));
     let _ = job;
     ClassTimes {
         name: "optimizer".to_owned(),
@@ -210,14 +218,14 @@ fn with_times(choice: &Choice, kernels: &[Timed]) -> Choice {
     let mut choice = choice.clone();
     let sum = |block: BlockKind, pass: Pass| {
         let of = kernels.iter().filter(|timed| timed.block() == block && timed.pass() == pass);
-        SimTime::from_seconds(Seconds::new(of.map(Timed::median).sum()))
+        SimTime::from_seconds(Seconds::new(of.map(Timed::usual).sum()))
     };
     let core = |block: BlockKind| {
         let of = kernels.iter().filter(|timed| {
             timed.block() == block && timed.pass() == Pass::Recompute && timed.key.3 == -1
         });
         // What is repeated selectively is repeated fully as well.
-        SimTime::from_seconds(Seconds::new(of.map(Timed::median).sum()))
+        SimTime::from_seconds(Seconds::new(of.map(Timed::usual).sum()))
     };
     let blocks = [BlockKind::Embedding, BlockKind::Layer, BlockKind::Head];
     let options = [&mut choice.embedding, &mut choice.layer, &mut choice.head];

@@ -3,7 +3,7 @@
 use super::error::{ExecutorError, Result};
 use super::gauge;
 use super::gpu;
-use super::measure::{self, Timed, median, spread};
+use super::measure::{self, Timed, median, spread, usual};
 use super::rank::Seat;
 use super::record::Beside;
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
@@ -92,7 +92,7 @@ impl Ran {
             timing: Timing {
                 mode: "whole",
                 device_file: device_file.to_owned(),
-                iteration: ComparedTime::new(expected, median(&iterations)),
+                iteration: ComparedTime::new(expected, usual(&iterations)),
                 spread: spread(&iterations),
                 pace: None,
                 by_op_class: classes(job, choice, answers)?,

@@ -195,9 +195,9 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
         if let Some(world) = rank.groups.world.real() {
             world.barrier()?;
         }
-        if device == Device::Cpu {
+        if device == Device::Cpu && step > 0 {
             // All ranks at once, as they run.
-            answer.pace.extend(gauge.read());
+            answer.pace.push(gauge.read());
         }
         if let Some(world) = rank.groups.world.real() {
             world.barrier()?;
@@ -206,6 +206,9 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
         rank.iteration()?;
         rank.recorder.synchronize();
         answer.iterations_s.push(start.elapsed().as_secs_f64());
+    }
+    if device == Device::Cpu {
+        answer.pace.push(gauge.read());
     }
     let memory = lmplan_c10d::memory(device)?;
     (answer.peak_bytes, answer.reserved_bytes) = (memory.peak, memory.reserved);

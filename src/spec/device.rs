@@ -115,14 +115,10 @@ pub struct Contention {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
-    /// Time of a product of two 512 x 512 matrices in 32 bits.
+    /// Mean time of a product of two 512 x 512 matrices in 32 bits.
     pub product: Seconds,
-    /// Time of a copy of 16 MiB.
+    /// Mean time of a copy of 16 MiB.
     pub copy: Seconds,
-    /// How far nine tenths of the products were from that time, as a part of it.
-    pub product_spread: f64,
-    /// How far nine tenths of the copies were from that time, as a part of it.
-    pub copy_spread: f64,
 }
 
 /// Sizes and time of a measured kernel.

@@ -57,6 +57,17 @@ pub fn keep_host_memory() {
     }
 }
 
+/// Pages that the kernel has given to this process so far, without reading them from a disk.
+pub fn fresh_pages() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills what it is given; zeros are a valid value as well.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    u64::try_from(usage.ru_minflt).unwrap_or(0)
+}
+
 /// What a device's allocator has handed out.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ pub struct CalibrateArgs {
     /// `verify` and `--cluster localhost` read]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Fewer shapes and repetitions: under a minute instead of several
+    /// Fewer shapes and repetitions: half a minute instead of several
     #[arg(long)]
     pub quick: bool,
 }

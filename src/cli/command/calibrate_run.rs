@@ -61,7 +61,7 @@ pub(super) fn here(
     }
     let what = if cuda { "GPU" } else { "processor" };
     say(&format!(
-        "measuring this {what}, {} ({} cores): less than a minute, once",
+        "measuring this {what}, {} ({} cores): about half a minute, once",
         machine.processor, machine.cores
     ));
     let name = name_of(&machine, cuda);

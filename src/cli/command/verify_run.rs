@@ -28,7 +28,7 @@ model: gpt2-124m
 cluster: a100x8
 stack: lmplan
 parallelism: {tensor: 2, pipeline: 2, data: 2, virtual_stages: 2, sequence_parallel: true}
-batch: {global: 16, micro: 2}
+batch: {global: 16, micro: 1}
 schedule: interleaved-1f1b
 optimizer_sharding: zero1
 ";

@@ -191,11 +191,11 @@ fn timed_roles(
     tch::set_num_threads(1);
     lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
-    let mut gauge = Gauge::new();
+    let gauge = (!cuda).then(Gauge::new);
     if !cuda {
         lmplan_c10d::count_cpu_memory().map_err(|error| Failure::Missing(error.to_string()))?;
     }
-    Ok(caught(|| roles::execute(job, choice, cuda, repeats, &mut gauge))?)
+    Ok(caught(|| roles::execute(job, choice, cuda, repeats, gauge))?)
 }
 
 /// Whether times were asked for.

@@ -34,6 +34,21 @@ pub fn product(device: Device, kind: Kind, [m, n, k]: [i64; 3]) -> f64 {
     seconds_of(device, || drop(a.matmul(&b)))
 }
 
+/// FLOP/s of a square product of the largest of `sides`, or of the first in which a call takes long
+/// enough: a processor without instructions for `kind` takes seconds for what others take
+/// milliseconds for.
+pub fn peak(device: Device, kind: Kind, sides: &[i64]) -> f64 {
+    let mut rate = 0.0;
+    for &side in sides {
+        let seconds = product(device, kind, [side; 3]);
+        rate = 2.0 * (side as f64).powi(3) / seconds;
+        if seconds > AT_LEAST_S {
+            break;
+        }
+    }
+    rate
+}
+
 /// Bytes a second, read and written, of a copy that no cache holds.
 pub fn copy_bandwidth(device: Device) -> f64 {
     let elements = if device.is_cuda() { 1 << 28 } else { 1 << 25 };

@@ -82,8 +82,8 @@ pub(in crate::executor) fn work(world: &Ranks, repeats: u64) -> Result<Answer> {
     // In a plan ranks come from some milliseconds of work of their own, never at once.
     let compute = || (0..2).for_each(|_| drop(factor.matmul(&factor)));
     // Beyond the largest the rate stays as it is there.
-    let largest = if repeats < 10 { 22 } else { 24 };
-    for power in (6..=largest).step_by(2) {
+    let (largest, step) = if repeats < 10 { (22, 4) } else { (24, 2) };
+    for power in (6..=largest).step_by(step) {
         let elements: i64 = 1 << power;
         let whole = Tensor::zeros([elements], (Kind::Float, Device::Cpu));
         let part = whole.narrow(0, 0, elements / ways).copy();

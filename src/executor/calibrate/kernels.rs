@@ -8,12 +8,12 @@
 use super::probes::{Probe, probes};
 use super::{Request, benchmark, plan, stack};
 use crate::cost::fit::MeasuredKernel;
-use crate::cost::optimizer_kernels;
+use crate::cost::{follows_copies, optimizer_kernels};
 use crate::executor::comm::Ranks;
 use crate::executor::error::{ExecutorError, Result};
 use crate::executor::gauge::{self, Gauge, Reading};
 use crate::executor::launch::launch;
-use crate::executor::measure::{self, median};
+use crate::executor::measure::{self, usual};
 use crate::executor::rank::{Groups, Rank, Seat};
 use crate::executor::record::Beside;
 use crate::executor::setup::{self, RunOptions};
@@ -38,7 +38,7 @@ pub struct Sample {
     pub busy_s: Vec<f64>,
 }
 
-/// Kernels with the middle one of their times.
+/// Kernels with their usual times.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Measured {
     /// By one rank while the others waited.
@@ -50,9 +50,12 @@ pub(super) struct Measured {
     pub(super) shared: Option<[f64; 2]>,
     /// How fast the machine was meanwhile, while one rank was busy and while all were.
     pub(super) pace: [Option<Pace>; 2],
-    /// What all runs took over what they were if each took the middle one of its times.
+    /// What all runs took over what they were if each took its usual time.
     pub(super) interruptions: f64,
 }
+
+/// A probe is run again, so often in all, where it had to ask for memory.
+const TRIES: usize = 3;
 
 /// Rounds over all probes, and runs of each in a round, alone and busy.
 const fn rounds(quick: bool) -> (usize, usize) {
@@ -75,7 +78,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
         return Err(ExecutorError::Rank("ranks measured different kernels".to_owned()));
     }
     let mut measured = Measured::default();
-    let (mut all_s, mut middle_s) = (0.0, 0.0);
+    let (mut all_s, mut usual_s) = (0.0, 0.0);
     for index in 0..count {
         let samples = || answers.iter().filter_map(|answer| answer.kernels.get(index));
         let times = |of: fn(&Sample) -> &Vec<f64>| -> Vec<f64> {
@@ -86,14 +89,14 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
             if times.is_empty() {
                 return;
             }
-            let middle = median(&times);
+            let usual = usual(&times);
             all_s += times.iter().sum::<f64>();
-            middle_s += middle * times.len() as f64;
+            usual_s += usual * times.len() as f64;
             into.push(MeasuredKernel {
                 device: String::new(),
                 kernel: kernel.clone(),
                 beside: Bytes::ZERO,
-                time: Seconds::new(middle),
+                time: Seconds::new(usual),
             });
         };
         push(&mut measured.alone, times(|sample| &sample.alone_s));
@@ -107,7 +110,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
         gauge::pace(&all)
     };
     measured.pace = [pace(|answer| &answer.pace_alone), pace(|answer| &answer.pace)];
-    measured.interruptions = if middle_s > 0.0 { all_s / middle_s } else { 1.0 };
+    measured.interruptions = if usual_s > 0.0 { all_s / usual_s } else { 1.0 };
     Ok(measured)
 }
 
@@ -116,30 +119,96 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
     let probes = probes(quick, device.is_cuda());
     let (rounds, repeats) = rounds(quick);
     let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
-    let mut answer = Answer::default();
-    let mut gauge = Gauge::new();
+    let (mut alone, mut busy) = (Meanwhile::new(), Meanwhile::new());
+    let mut kept: Vec<Option<(Job, Rank)>> = probes.iter().map(|_| None).collect();
     for _ in 0..rounds {
-        for (probe, samples) in probes.iter().zip(&mut all) {
-            let (job, mut rank) = ready(probe, device)?;
-            rank.iteration()?;
+        for ((probe, kept), samples) in probes.iter().zip(&mut kept).zip(&mut all) {
+            let (job, mut rank) = match kept.take() {
+                Some(ready) => ready,
+                None => warm(probe, device)?,
+            };
             wait(world)?;
             if world.rank() == 0 {
-                answer.pace_alone.extend(gauge.read());
-                let found = timed(&job, &mut rank, repeats)?;
+                let found = alone.timed(&job, &mut rank, repeats)?;
                 gather(samples, found, |sample| &mut sample.alone_s);
             }
             wait(world)?;
             if world.size() > 1 {
-                answer.pace.extend(gauge.read());
-                let found = timed(&job, &mut rank, repeats)?;
+                let found = busy.timed(&job, &mut rank, repeats)?;
                 gather(samples, found, |sample| &mut sample.busy_s);
             }
             wait(world)?;
+            // The few of a quick run are small.
+            *kept = quick.then_some((job, rank));
         }
     }
-    answer.kernels = all.into_iter().flatten().collect();
-    answer.shared = shared(world, device)?;
-    Ok(answer)
+    for sample in all.iter_mut().flatten() {
+        let copies = follows_copies(&sample.kernel);
+        alone.at_its_pace(copies, &mut sample.alone_s);
+        busy.at_its_pace(copies, &mut sample.busy_s);
+    }
+    Ok(Answer {
+        kernels: all.into_iter().flatten().collect(),
+        pace_alone: alone.readings,
+        pace: busy.readings,
+        shared: shared(world, device)?,
+        ..Answer::default()
+    })
+}
+
+/// How fast the machine was while kernels were timed.
+struct Meanwhile {
+    gauge: Gauge,
+    readings: Vec<Reading>,
+}
+
+impl Meanwhile {
+    fn new() -> Meanwhile {
+        Meanwhile { gauge: Gauge::new(), readings: Vec::new() }
+    }
+
+    /// Runs a rank `repeats` times: each of its kernels with its times, in times of what a product
+    /// or a copy took just before and after. So a moment in which the machine is slow does not make
+    /// those kernels slow that happened to be timed in it.
+    fn timed(
+        &mut self,
+        job: &Job,
+        rank: &mut Rank,
+        repeats: usize,
+    ) -> Result<Vec<(Kernel, Vec<f64>)>> {
+        let mut all: Vec<(Kernel, Vec<f64>)> = Vec::new();
+        let mut before = self.gauge.read();
+        self.readings.push(before);
+        for _ in 0..repeats {
+            let mut found = timed(job, rank);
+            for _ in 1..TRIES {
+                if found.as_ref().is_ok_and(|(_, steady)| !steady) {
+                    found = timed(job, rank);
+                }
+            }
+            let (found, _) = found?;
+            let after = self.gauge.read();
+            self.readings.push(after);
+            let pace = before.between(after);
+            before = after;
+            for (index, (kernel, mut seconds)) in found.into_iter().enumerate() {
+                let unit = if follows_copies(&kernel) { pace.copy_s } else { pace.product_s };
+                seconds.iter_mut().for_each(|seconds| *seconds /= unit);
+                match all.get_mut(index) {
+                    Some((_, so_far)) => so_far.extend(seconds),
+                    None => all.push((kernel, seconds)),
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Seconds at the usual pace, of times in products or copies.
+    fn at_its_pace(&self, copies: bool, times: &mut [f64]) {
+        let Some(pace) = gauge::pace(&self.readings) else { return };
+        let unit = if copies { pace.copy } else { pace.product };
+        times.iter_mut().for_each(|time| *time *= unit.get());
+    }
 }
 
 /// A side of a product whose operands fit in a core's own cache (three matrices of 64 KiB).
@@ -172,8 +241,8 @@ fn wait(world: &Ranks) -> Result<()> {
     world.real().map_or(Ok(()), |world| Ok(world.barrier()?))
 }
 
-/// A probe as one rank, before its first step.
-fn ready(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
+/// A probe as one rank, after its first step.
+fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
     let task = Task::new(Mode::Whole, probe.model.clone(), plan(1, probe.batch), stack()?);
     let (job, choice) = task.choice(&task.plan)?;
     let options = RunOptions {
@@ -189,16 +258,17 @@ fn ready(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
         choice.program(&job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
     let seat = Seat { tensor: 0, data: 0, stage: 0 };
-    let rank = setup::of_program(&job, program, seat, Ranks::Alone, groups, &options)?;
+    let mut rank = setup::of_program(&job, program, seat, Ranks::Alone, groups, &options)?;
+    rank.iteration()?;
     Ok((job, rank))
 }
 
-/// Runs a rank `repeats` times: each of its kernels with its times, the optimizer's passes as one.
-fn timed(job: &Job, rank: &mut Rank, repeats: usize) -> Result<Vec<(Kernel, Vec<f64>)>> {
+/// Runs a rank: each of its kernels with its times, the optimizer's passes as one; and whether it
+/// found its memory where it had left it.
+fn timed(job: &Job, rank: &mut Rank) -> Result<(Vec<(Kernel, Vec<f64>)>, bool)> {
     rank.recorder.clear();
-    for _ in 0..repeats {
-        rank.iteration()?;
-    }
+    let (ran, steady) = gauge::steady(|| rank.iteration());
+    ran?;
     let mut all = Vec::new();
     for timed in measure::timed(&rank.recorder) {
         if let Some(Instruction::Compute { kernel, .. }) = timed.instruction(&rank.program) {
@@ -209,7 +279,7 @@ fn timed(job: &Job, rank: &mut Rank, repeats: usize) -> Result<Vec<(Kernel, Vec<
     let of = |what: &Beside| beside.get(what).cloned().unwrap_or_default();
     let steps = of(&Beside::GradientNorm).into_iter().zip(of(&Beside::Optimizer));
     all.push((optimizer(job, rank), steps.map(|(norm, update)| norm + update).collect()));
-    Ok(all)
+    Ok((all, steady))
 }
 
 /// The optimizer's passes over all parameters of a rank, as one.

@@ -77,7 +77,7 @@ pub fn calibrate(program: &Path, request: &Request, say: &dyn Fn(&str)) -> Resul
     });
     let measured = kernels::measure(program, request, ranks)?;
     let interruptions = measured.interruptions;
-    // A step has all the interruptions that the middle one of a kernel's few times leaves out:
+    // A step has all the interruptions that the usual time of a kernel leaves out:
     // they are many kernels' together, and go to each by its time.
     let scaled = |mut kernels: Vec<MeasuredKernel>| {
         kernels.iter_mut().for_each(|kernel| kernel.time = kernel.time * interruptions);
@@ -175,11 +175,8 @@ fn of_gpu(
 
 /// What is measured at once, with constants to start from.
 fn draft(request: &Request, device: Device) -> Result<DeviceSpec> {
-    let side = if request.cuda { 8192 } else { 1024 };
-    let rate = |kind: Kind| {
-        let flops = 2.0 * (side as f64).powi(3);
-        FlopsPerSecond::new(flops / benchmark::product(device, kind, [side; 3]))
-    };
+    let sides: &[i64] = if request.cuda { &[8192] } else { &[256, 512, 1024] };
+    let rate = |kind: Kind| FlopsPerSecond::new(benchmark::peak(device, kind, sides));
     let mut peak = BTreeMap::from([(Precision::Fp32, rate(Kind::Float))]);
     peak.insert(Precision::Bf16Mixed, rate(Kind::BFloat16));
     let bandwidth = BytesPerSecond::new(benchmark::copy_bandwidth(device));
