@@ -5,6 +5,7 @@ pub mod calibrate;
 mod calibrate_run;
 pub mod capacity;
 mod capacity_grid;
+mod capacity_words;
 pub mod check;
 pub mod completions;
 pub mod diff;
