@@ -306,14 +306,14 @@ mod tests {
     }
 
     /// The conflict on devices of endless memory.
-    fn found(space: &Space) -> Option<Conflict> {
+    fn on_endless(space: &Space) -> Option<Conflict> {
         conflict(space, Known { stack: "mine", fits: &|_| true })
     }
 
     #[test]
     fn what_can_be_is_no_conflict() {
-        assert_eq!(found(&space(&[])), None);
-        assert_eq!(found(&space(&[("tp", 8), ("pp", 8), ("dp", 1)])), None);
+        assert_eq!(on_endless(&space(&[])), None);
+        assert_eq!(on_endless(&space(&[("tp", 8), ("pp", 8), ("dp", 1)])), None);
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
         for (flag, count, nearest) in
             [("tp", 128, 48), ("tp", 5, 4), ("pp", 65, 64), ("dp", 63, 64), ("micro-batch", 5, 4)]
         {
-            let found = found(&space(&[(flag, count)])).unwrap();
+            let found = on_endless(&space(&[(flag, count)])).unwrap();
             assert!(found.what.starts_with(&format!("`--{flag} {count}` can not be")), "{found:?}");
             assert!(found.remedies[0].starts_with(&format!("`--{flag} {nearest}`")), "{found:?}");
         }
@@ -329,11 +329,12 @@ mod tests {
 
     #[test]
     fn parts_that_do_not_go_together_are_named_alone() {
-        let found = found(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
+        let found =
+            on_endless(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
         assert!(found.what.contains("`--tp 8 --pp 8 --dp 8` do not go together"), "{found:?}");
         assert!(found.what.contains("512 devices of 64"), "{found:?}");
         assert_eq!(found.remedies.len(), 3, "{found:?}");
-        let found = found(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
+        let found = on_endless(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
         assert!(found.what.contains("`--pp 7 --virtual-stages 2` do not go"), "{found:?}");
         assert_eq!(found.remedies[0], "`--pp 8` instead of `--pp 7`");
     }
