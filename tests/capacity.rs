@@ -194,7 +194,7 @@ fn what_is_wrong_is_said() {
         (&["--devices", "20"][..], 2, "no whole number of nodes"),
         (&["--devices", "32..16"], 2, "smaller end first"),
         (&["--objective", "devices"], 2, "needs `--deadline`"),
-        (&["--cluster", "a100x32"], 2, "given twice"),
+        (&["--cluster", "a100x32"], 2, "two sizes of one cluster"),
         (&["--price", "b200=3"], 2, "names none of the clusters"),
         (&["--budget", "5 EUR"], 2, "US dollars"),
         (&["--cluster", "a101x8"], 3, "did you mean"),
@@ -202,10 +202,14 @@ fn what_is_wrong_is_said() {
         (
             &["--devices", "8", "--deadline", "1h", "--no-report"],
             4,
-            "no cell keeps within the limits",
+            "keeps within 1 h: the fastest, on",
         ),
         (&["--devices", "8", "--tp", "7", "--no-report"], 4, "no plan fits"),
-        (&["--devices", "8", "--time-limit", "1ns", "--no-report"], 5, "before any cell"),
+        (
+            &["--devices", "8", "--time-limit", "1ns", "--no-report"],
+            5,
+            "before the plan for any number",
+        ),
         (&["--devices", "8", "-o", "/dev/null/x"], 8, "could not be written"),
     ] {
         lmplan(folder.path())

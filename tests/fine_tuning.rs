@@ -283,7 +283,7 @@ fn wrong_arguments_are_named() {
         (vec!["--lora-targets", "query"], "--lora-rank"),
         (vec!["--epochs", "3"], "--examples 52K"),
         (vec!["--examples", "0"], "number of examples"),
-        (vec!["--examples", "5", "--tokens", "5"], "cannot be used with"),
+        (vec!["--examples", "5", "--tokens", "5"], "both say how much is trained on"),
         (vec!["--tokens", "1e18", "--epochs", "2"], "more than 1e18"),
     ] {
         lmplan(folder.path(), &[&job[..], &more].concat()).assert().code(2).stderr(contains(said));

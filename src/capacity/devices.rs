@@ -31,9 +31,16 @@ pub enum SizeError {
     },
     /// Several nodes without a network.
     #[error(
-        "cluster `{0}` has no `network`, which more than one node needs: give `--devices` of one node, or a cluster of several nodes"
+        "cluster `{cluster}` is one node of {per_node} devices without a `network`, and {devices} devices need several nodes"
     )]
-    Network(String),
+    Network {
+        /// The cluster.
+        cluster: String,
+        /// What was asked.
+        devices: u64,
+        /// Devices of the node.
+        per_node: u64,
+    },
 }
 
 /// The node groups of `cluster` with `devices` devices in all: whole nodes, or a part of one.
@@ -56,7 +63,7 @@ pub fn resize(
         }]);
     }
     if cluster.network.is_none() {
-        return Err(SizeError::Network(cluster.name.clone()));
+        return Err(SizeError::Network { cluster: cluster.name.clone(), devices, per_node });
     }
     if !devices.is_multiple_of(per_node) {
         let below = devices / per_node * per_node;

@@ -41,10 +41,7 @@ impl GridCluster {
     /// whatever its size.
     pub fn new(given: String, job: Job, terms: Terms, sizes: Vec<Size>) -> GridCluster {
         let devices = job.devices;
-        let stem = match given.strip_suffix(&devices.to_string()) {
-            Some(stem) if stem.len() > 1 && stem.ends_with('x') => stem.to_owned(),
-            _ => format!("{given}-x"),
-        };
+        let stem = sizeless(&given, devices);
         let name = stem[..stem.len() - 1].trim_end_matches('-').to_owned();
         GridCluster { name, stem, given: (given, devices), job, terms, sizes }
     }
@@ -53,6 +50,15 @@ impl GridCluster {
     pub fn sized(&self, devices: u64) -> String {
         let (given, own) = &self.given;
         if devices == *own { given.clone() } else { format!("{}{devices}", self.stem) }
+    }
+}
+
+/// A cluster's name up to its size, which follows the `x` at the end: `a100x`. Two clusters of a
+/// review differ in it.
+pub fn sizeless(given: &str, devices: u64) -> String {
+    match given.strip_suffix(&devices.to_string()) {
+        Some(stem) if stem.len() > 1 && stem.ends_with('x') => stem.to_owned(),
+        _ => format!("{given}-x"),
     }
 }
 

@@ -21,6 +21,6 @@ mod sensitivity;
 pub use answer::{Answer, Answers, Limits, Objective, Place};
 pub use cell::{Cell, CellOutcome, SPARE_CONFIDENCE, Terms};
 pub use devices::{DeviceCounts, SizeError, resize};
-pub use grid::{Grid, GridCluster, Progress, Size, run};
+pub use grid::{Grid, GridCluster, Progress, Size, run, sizeless};
 pub use review::{ClusterFacts, Flip, Review};
 pub use sensitivity::{Change, Lever};

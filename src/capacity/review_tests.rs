@@ -170,7 +170,7 @@ fn sizes_are_whole_nodes() {
     let part = resize(&cluster, 4).unwrap();
     assert_eq!((part[0].count, part[0].devices_per_node), (1, 4));
     assert!(matches!(resize(&cluster, 20), Err(SizeError::Nodes { below: 16, above: 24, .. })));
-    assert!(matches!(resize(&job("a100x8").cluster, 16), Err(SizeError::Network(_))));
+    assert!(matches!(resize(&job("a100x8").cluster, 16), Err(SizeError::Network { .. })));
 }
 
 #[test]

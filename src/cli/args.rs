@@ -194,7 +194,10 @@ impl ModelArgs {
         if findings.is_empty() {
             Ok((model, source))
         } else {
-            let what = format!("model `{}` with these flags", model.name);
+            let flags = self.flags().into_iter();
+            let flags: Vec<String> =
+                flags.filter_map(|(name, value)| Some(format!("--{name} {}", value?))).collect();
+            let what = format!("model `{}` with `{}`", model.name, flags.join(" "));
             Err(SpecError::unplaced(findings, &what))
         }
     }

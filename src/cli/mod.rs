@@ -1,6 +1,7 @@
 //! The command line: parses, calls, prints. Data goes to standard output, the rest to standard
 //! error.
 
+pub mod advice;
 pub mod agreement;
 pub mod args;
 pub mod command;

@@ -4,15 +4,23 @@
 use crate::units::Seconds;
 use std::ops::RangeInclusive;
 
-/// Largest count that is read.
-const MOST: u64 = 1_000_000_000_000_000;
+/// Most sequences of a step, and the largest rank, as in files.
+const MOST: u64 = 1_000_000_000;
+
+/// Most tokens of a sequence, as in files.
+const MOST_LENGTH: u64 = 100_000_000;
 
 /// Reads a whole number of at least one: `1536`, `1_536`, `1e3` or `1.5K`.
 ///
 /// # Errors
-/// Anything else.
+/// Anything else, and more than 1e9.
 pub fn parse_count(text: &str) -> Result<u64, String> {
     within(text, 1..=MOST)
+}
+
+/// Whether the text is a number below zero.
+fn is_negative(text: &str) -> bool {
+    text.trim().strip_prefix('-').is_some_and(|rest| scaled(rest).is_some_and(|n| n > 0.0))
 }
 
 /// Reads a whole number, as [`parse_count`] does, within `range`.
@@ -27,10 +35,18 @@ fn within(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
     let wrong = || {
         format!("`{text}` is not a whole number: write digits, such as `1536`, or `1e3` or `1.5K`")
     };
+    if is_negative(text) {
+        return Err(format!("`{text}` is less than {least}: write {least} or more"));
+    }
     let value = scaled(text).ok_or_else(wrong)?;
     // Decimals are read in binary: 1.1 thousand is a whole number.
     if (value - value.round()).abs() > 1e-9 * value {
-        return Err(format!("`{text}` is {value}, which is not a whole number"));
+        let (below, above) = ((value.floor() as u64).max(least), (value.ceil() as u64).max(least));
+        let nearest = match below == above {
+            true => format!("`{below}`"),
+            false => format!("`{below}` or `{above}`"),
+        };
+        return Err(format!("`{text}` is {value}, which is not a whole number: write {nearest}"));
     }
     let value = value.round();
     if value < least as f64 {
@@ -53,7 +69,7 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
             "`{text}` may mean thousands or multiples of 1024: write the digits, such as `4096`"
         ));
     }
-    parse_count(text)
+    within(text, 1..=MOST_LENGTH)
 }
 
 /// Reads a count of tokens: digits, or a number with `K`, `M`, `B` or `T`.
@@ -63,6 +79,9 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
 pub fn parse_tokens(text: &str) -> Result<u64, String> {
     let wrong =
         || "write a number of tokens, such as `300B`, `1.4T` or `300_000_000_000`".to_owned();
+    if is_negative(text) {
+        return Err(format!("`{text}` is less than 1: {}", wrong()));
+    }
     let tokens = scaled(text).ok_or_else(wrong)?;
     if !(1.0..=1e18).contains(&tokens) {
         return Err(format!("`{text}` is not between 1 and 1e18: {}", wrong()));
@@ -135,12 +154,15 @@ mod tests {
         }
         for (wrong, said) in [
             ("0", "is too few: write 1 or more"),
-            ("-5", "is not a whole number"),
+            ("-5", "is less than 1: write 1 or more"),
+            ("-", "is not a whole number"),
+            ("1.0005K", "write `1000` or `1001`"),
+            ("0.5", "write `1`"),
             ("", "is not a whole number"),
             ("1,536", "is not a whole number"),
             ("1.5", "is 1.5, which is not a whole number"),
             ("1e400", "is not a whole number"),
-            ("1e16", "is too many"),
+            ("1e15", "is too many: write 1000000000 or less"),
             ("abc", "is not a whole number"),
         ] {
             assert!(parse_count(wrong).unwrap_err().contains(said), "{wrong}");
@@ -148,6 +170,7 @@ mod tests {
         assert_eq!(counts(1..=100)("100"), Ok(100));
         assert!(counts(1..=100)("101").unwrap_err().contains("write 100 or less"));
         assert_eq!(parse_length("4096"), Ok(4096));
+        assert!(parse_length("1e9").unwrap_err().contains("write 100000000 or less"));
         assert!(parse_length("4K").unwrap_err().contains("multiples of 1024"));
     }
 
@@ -157,6 +180,7 @@ mod tests {
         assert_eq!(parse_tokens("1.4T"), Ok(1_400_000_000_000));
         assert_eq!(parse_tokens("3e11"), Ok(300_000_000_000));
         assert_eq!(parse_tokens("1_000"), Ok(1000));
+        assert!(parse_tokens("-1").unwrap_err().contains("less than 1"));
         for wrong in ["", "B", "-1", "0", "nan", "inf", "1e400", "300 B", "3é", "é"] {
             assert!(parse_tokens(wrong).is_err(), "{wrong}");
         }

@@ -43,6 +43,9 @@ impl FromStr for Counts {
     fn from_str(text: &str) -> Result<Self, String> {
         let count = |part: &str| -> Result<u64, String> {
             let wrong = || format!("`{part}` is no count: write `8`, `4,8` or `1..4`");
+            if part.trim().strip_prefix('-').is_some_and(|rest| rest.parse::<u64>().is_ok()) {
+                return Err(format!("`{part}` is less than 1: write 1 or more"));
+            }
             let value: u64 = part.trim().parse().map_err(|_| wrong())?;
             if value == 0 { Err("a count is at least 1".into()) } else { Ok(value) }
         };
@@ -84,19 +87,19 @@ impl fmt::Display for Counts {
 #[command(next_help_heading = "Fixed parts of the plan (`8`, `4,8` or `1..4`)")]
 pub struct PinArgs {
     /// Tensor-parallel ways
-    #[arg(long, value_name = "WAYS")]
+    #[arg(long, value_name = "WAYS", allow_negative_numbers = true)]
     pub tp: Option<Counts>,
     /// Pipeline stages
-    #[arg(long, value_name = "WAYS")]
+    #[arg(long, value_name = "WAYS", allow_negative_numbers = true)]
     pub pp: Option<Counts>,
     /// Data-parallel ways
-    #[arg(long, value_name = "WAYS")]
+    #[arg(long, value_name = "WAYS", allow_negative_numbers = true)]
     pub dp: Option<Counts>,
     /// Sequences of one micro-batch
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub micro_batch: Option<Counts>,
     /// Model chunks of a stage
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub virtual_stages: Option<Counts>,
     /// Pipeline schedules
     #[arg(long, value_name = "SCHEDULE", value_delimiter = ',', value_parser = named::<ScheduleKind>())]

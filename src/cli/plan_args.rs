@@ -1,7 +1,7 @@
 //! A plan with what it names: what commands about one plan share.
 
 use super::Failure;
-use super::agreement::{Flags, agree};
+use super::agreement::{Flags, agree, suits};
 use super::args::named;
 use super::numbers::parse_length;
 use super::tuning_args::LoraArgs;
@@ -76,12 +76,23 @@ impl PlanArgs {
                 .zip(Some(cluster.as_ref().map(|(cluster, _)| cluster.spec.name.as_str()))),
             self.stack.as_deref().zip(Some(stack.as_ref().map(|(stack, _)| stack.name.as_str()))),
         ];
+        let does = || {
+            let model = model.as_ref().map(|(model, _)| model.clone());
+            let model = model.or_else(|| Some(spec::load_model(&plan.model, folder).ok()?.0));
+            let cluster = cluster.as_ref().map(|(cluster, _)| cluster.clone());
+            let cluster = cluster.or_else(|| Cluster::of_plan(&plan.cluster, &path, folder).ok());
+            let stack = stack.as_ref().map(|(stack, _)| stack.clone());
+            let stack = stack.or_else(|| Some(spec::load_stack(&plan.stack, folder).ok()?.0));
+            matches!((model, cluster, stack), (Some(model), Some(cluster), Some(stack))
+                if suits(&plan, &model, &cluster, &stack))
+        };
         let flags = Flags {
             names,
             global_batch: None,
             sequence_length: self.sequence_length,
             precision: self.precision,
             lora: Some(&self.lora),
+            suits: Some(&does),
         };
         agree(&flags, &path, &plan, certificate_beside(&path).as_ref())
     }

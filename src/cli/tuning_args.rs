@@ -51,13 +51,13 @@ impl LoraArgs {
 pub struct DatasetArgs {
     /// Tokens of the training run, such as `300B`; with `--epochs`, of the training set
     /// [default: the model's]
-    #[arg(long, value_name = "TOKENS", value_parser = parse_tokens)]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = parse_tokens)]
     pub tokens: Option<u64>,
     /// Examples of the training set, such as `52K`, each padded or packed to a whole sequence
-    #[arg(long, value_name = "N", value_parser = parse_examples, conflicts_with = "tokens")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_examples)]
     pub examples: Option<u64>,
     /// Passes over the training set that `--examples` or `--tokens` gives [default: 1]
-    #[arg(long, value_name = "N", value_parser = counts(1..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = counts(1..=1_000_000))]
     pub epochs: Option<u64>,
 }
 
@@ -65,11 +65,17 @@ impl DatasetArgs {
     /// Tokens of the whole run, where flags say: examples x sequence length x epochs.
     ///
     /// # Errors
-    /// Epochs of nothing, and more than 1e18 tokens.
+    /// Both tokens and examples, epochs of nothing, and more than 1e18 tokens.
     pub fn tokens(&self, model: &ModelSpec) -> Result<Option<u64>, Failure> {
         let length = u128::from(model.sequence_length);
         let set = match (self.tokens, self.examples) {
-            (Some(tokens), _) => u128::from(tokens),
+            (Some(tokens), Some(examples)) => {
+                return Err(Failure::Usage(format!(
+                    "`--tokens {tokens}` and `--examples {examples}` both say how much is trained \
+                     on: give one; an example is a sequence of {length} tokens here"
+                )));
+            }
+            (Some(tokens), None) => u128::from(tokens),
             (None, Some(examples)) => u128::from(examples) * length,
             (None, None) if self.epochs.is_some() => {
                 return Err(Failure::Usage(
@@ -111,7 +117,10 @@ impl DatasetArgs {
 /// Reads a count of examples, as tokens are read.
 fn parse_examples(text: &str) -> Result<u64, String> {
     parse_tokens(text).map_err(|_| {
-        "write a number of examples from 1 to 1e18, such as `52K`, `1.2M` or `52_002`".to_owned()
+        format!(
+            "`{text}` is no number from 1 to 1e18: write a number of examples, such as `52K`, `1.2M` \
+             or `52_002`"
+        )
     })
 }
 
@@ -144,6 +153,7 @@ mod tests {
     #[test]
     fn epochs_of_nothing_and_of_too_much_are_refused() {
         assert!(set(None, None, Some(3)).tokens(&model()).is_err());
+        assert!(set(Some(5), Some(5), None).tokens(&model()).is_err());
         let most = 1_000_000_000_000_000_000;
         assert!(set(Some(most), None, Some(2)).tokens(&model()).is_err());
         assert!(set(None, Some(most), Some(1_000_000)).tokens(&model()).is_err());

@@ -59,7 +59,9 @@ fn syntax(source: &Source, error: &serde_json::Error) -> SpecError {
     let what = said.split(" at line ").next().unwrap_or_default();
     let message = format!("the file is no JSON: {what}");
     let mark = Mark { span: at..at, label: "" };
-    Diagnostic::placed("import::json", message, source, mark, None, None).into()
+    let help = "give the `config.json` of a Hugging Face model; a model file in YAML needs no import: \
+                `--model FILE` reads it";
+    Diagnostic::placed("import::json", message, source, mark, None, Some(help.to_owned())).into()
 }
 
 /// Places of the names and values of the outermost object of valid JSON.

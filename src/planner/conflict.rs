@@ -42,8 +42,17 @@ pub(super) const RELEASES: [Release; 9] = [
 /// Most values that are listed.
 const LISTED: usize = 12;
 
-/// Why `space` holds no candidate, if it holds none.
-pub fn conflict(space: &Space) -> Option<Conflict> {
+/// What a space does not say of its job.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Name of the software stack.
+    pub stack: &'a str,
+    /// Whether any plan fits the memory with these parts fixed.
+    pub fits: &'a dyn Fn(&Pins) -> bool,
+}
+
+/// Why `space` holds no candidate, if it holds none. What is named as possible fits the memory too.
+pub fn conflict(space: &Space, known: Known<'_>) -> Option<Conflict> {
     if !is_empty(space, &space.pins) {
         return None;
     }
@@ -67,18 +76,36 @@ pub fn conflict(space: &Space) -> Option<Conflict> {
         culprits.iter().map(|asked| format!("--{} {}", asked.flag, asked.text)).collect();
     let what = match culprits.as_slice() {
         [] => "no combination divides the batch and the model".to_owned(),
-        [one] => format!("`{}` can not be: {}", words[0], rule(space, one.flag)),
+        [one] => format!("`{}` can not be: {}", words[0], rule(space, one.flag, known)),
         several => {
-            format!("`{}` do not go together: {}", words.join(" "), together(space, several))
+            format!("`{}` do not go together: {}", words.join(" "), together(space, several, known))
         }
     };
-    let mut remedies: Vec<String> =
-        culprits.iter().filter_map(|asked| remedy(space, &pins, asked, &culprits)).collect();
+    let remedy = |asked: &&Asked| remedy(space, &pins, asked, culprits.len() == 1, known);
+    let mut remedies: Vec<String> = culprits.iter().filter_map(remedy).collect();
     if remedies.is_empty() {
-        let leave = |asked: &&Asked| format!("leave out `--{}`", asked.flag);
-        remedies.extend(culprits.iter().map(leave));
+        remedies.push(without(space, &culprits, known));
     }
     Some(Conflict { what, remedies })
+}
+
+/// What to do where no change of one part alone gives a plan.
+fn without(space: &Space, culprits: &[&Asked], known: Known<'_>) -> String {
+    let names: Vec<String> = culprits.iter().map(|asked| format!("`--{}`", asked.flag)).collect();
+    let names = names.join(" and ");
+    let mut free = space.pins.clone();
+    for (flag, release) in RELEASES {
+        if culprits.iter().any(|asked| asked.flag == flag) {
+            release(&mut free);
+        }
+    }
+    if is_empty(space, &free) || (known.fits)(&free) {
+        return format!("leave out {names}");
+    }
+    format!(
+        "leave out {names}; no plan fits the memory then either, and a search without says what is \
+         short"
+    )
 }
 
 fn is_empty(space: &Space, pins: &Pins) -> bool {
@@ -87,7 +114,7 @@ fn is_empty(space: &Space, pins: &Pins) -> bool {
 }
 
 /// What one part has to keep to.
-fn rule(space: &Space, flag: &str) -> String {
+fn rule(space: &Space, flag: &str, known: Known<'_>) -> String {
     let devices = space.devices;
     match flag {
         "tp" => {
@@ -109,8 +136,8 @@ fn rule(space: &Space, flag: &str) -> String {
         "micro-batch" => {
             format!("micro-batches divide the global batch of {}", space.global_batch)
         }
-        "schedule" => format!("the software stack has {}", schedules(space)),
-        _ => chunks_rule(space),
+        "schedule" => format!("the stack `{}` has {}", known.stack, schedules(space)),
+        _ => chunks_rule(space, known),
     }
 }
 
@@ -125,10 +152,11 @@ fn schedules(space: &Space) -> String {
 }
 
 /// What schedules and chunks have to keep to.
-fn chunks_rule(space: &Space) -> String {
+fn chunks_rule(space: &Space, known: Known<'_>) -> String {
     if !space.schedules.contains(&ScheduleKind::Interleaved) {
         return format!(
-            "chunks need `interleaved-1f1b`, and the software stack has {}",
+            "chunks need `interleaved-1f1b`, and the stack `{}` has {}",
+            known.stack,
             schedules(space)
         );
     }
@@ -141,10 +169,10 @@ fn chunks_rule(space: &Space) -> String {
 }
 
 /// Why parts that can each be can not be together.
-fn together(space: &Space, culprits: &[&Asked]) -> String {
+fn together(space: &Space, culprits: &[&Asked], known: Known<'_>) -> String {
     let has = |flag: &str| culprits.iter().any(|asked| asked.flag == flag);
     if has("virtual-stages") || has("schedule") {
-        return chunks_rule(space);
+        return chunks_rule(space, known);
     }
     let ways: Vec<u64> = culprits
         .iter()
@@ -163,31 +191,50 @@ fn together(space: &Space, culprits: &[&Asked]) -> String {
     "no combination divides the batch and the model".to_owned()
 }
 
-/// The nearest value of one part with which there is a combination, the other parts as they are.
-fn remedy(space: &Space, pins: &Pins, asked: &Asked, culprits: &[&Asked]) -> Option<String> {
+/// The nearest value of one part with which a plan fits, the other parts as they are, or that it
+/// has to be left out; nothing where neither gives a plan. `alone` is the only part in conflict.
+fn remedy(
+    space: &Space,
+    pins: &Pins,
+    asked: &Asked,
+    alone: bool,
+    known: Known<'_>,
+) -> Option<String> {
     let flag = asked.flag;
+    let good = |pins: &Pins| !is_empty(space, pins) && (known.fits)(pins);
     let with = |pins: &Pins, value: u64| {
         let mut pins = pins.clone();
         set(&mut pins, flag, value);
-        !is_empty(space, &pins)
+        good(&pins)
     };
-    let Some(count) = asked.count else {
-        let (_, release) = RELEASES.iter().find(|(name, _)| *name == flag)?;
+    let (_, release) = RELEASES.iter().find(|(name, _)| *name == flag)?;
+    let leave_out = || {
         let mut free = space.pins.clone();
         release(&mut free);
-        return (!is_empty(space, &free)).then(|| format!("leave out `--{flag}`"));
+        good(&free).then(|| format!("leave out `--{flag}`"))
     };
+    let Some(count) = asked.count else { return leave_out() };
     let mut near = values(space, flag);
     near.sort_by_key(|value| (value.abs_diff(count), *value));
-    let all = near.iter().copied().find(|value| with(&space.pins, *value));
-    let nearest = all.or_else(|| near.iter().copied().find(|value| with(pins, *value)))?;
-    if culprits.len() > 1 {
-        return Some(format!("`--{flag} {nearest}` instead of `--{flag} {}`", asked.text));
+    if !alone {
+        let nearest = near.iter().copied().find(|value| with(&space.pins, *value));
+        let instead =
+            |nearest| format!("`--{flag} {nearest}` instead of `--{flag} {}`", asked.text);
+        return nearest.map(instead).or_else(leave_out);
     }
-    let mut possible = near;
-    possible.retain(|value| with(pins, *value));
-    possible.sort_unstable();
-    Some(format!("`--{flag} {nearest}` is the nearest; possible are {}", listed(&possible)))
+    let divides = |value: &u64| {
+        let mut pins = pins.clone();
+        set(&mut pins, flag, *value);
+        !is_empty(space, &pins)
+    };
+    let mut allowed: Vec<u64> = near.iter().copied().filter(divides).collect();
+    let fits = |fixed: &Pins| allowed.iter().copied().find(|value| with(fixed, *value));
+    let Some(nearest) = fits(&space.pins).or_else(|| fits(pins)) else { return leave_out() };
+    allowed.sort_unstable();
+    Some(format!(
+        "`--{flag} {nearest}` is the nearest that fits the memory; the numbers allow {}",
+        listed(&allowed)
+    ))
 }
 
 /// Values that a part may have at most.
@@ -258,10 +305,15 @@ mod tests {
         space
     }
 
+    /// The conflict on devices of endless memory.
+    fn on_endless(space: &Space) -> Option<Conflict> {
+        conflict(space, Known { stack: "mine", fits: &|_| true })
+    }
+
     #[test]
     fn what_can_be_is_no_conflict() {
-        assert_eq!(conflict(&space(&[])), None);
-        assert_eq!(conflict(&space(&[("tp", 8), ("pp", 8), ("dp", 1)])), None);
+        assert_eq!(on_endless(&space(&[])), None);
+        assert_eq!(on_endless(&space(&[("tp", 8), ("pp", 8), ("dp", 1)])), None);
     }
 
     #[test]
@@ -269,7 +321,7 @@ mod tests {
         for (flag, count, nearest) in
             [("tp", 128, 48), ("tp", 5, 4), ("pp", 65, 64), ("dp", 63, 64), ("micro-batch", 5, 4)]
         {
-            let found = conflict(&space(&[(flag, count)])).unwrap();
+            let found = on_endless(&space(&[(flag, count)])).unwrap();
             assert!(found.what.starts_with(&format!("`--{flag} {count}` can not be")), "{found:?}");
             assert!(found.remedies[0].starts_with(&format!("`--{flag} {nearest}`")), "{found:?}");
         }
@@ -278,13 +330,26 @@ mod tests {
     #[test]
     fn parts_that_do_not_go_together_are_named_alone() {
         let found =
-            conflict(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
+            on_endless(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
         assert!(found.what.contains("`--tp 8 --pp 8 --dp 8` do not go together"), "{found:?}");
         assert!(found.what.contains("512 devices of 64"), "{found:?}");
         assert_eq!(found.remedies.len(), 3, "{found:?}");
-        let found = conflict(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
+        let found = on_endless(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
         assert!(found.what.contains("`--pp 7 --virtual-stages 2` do not go"), "{found:?}");
         assert_eq!(found.remedies[0], "`--pp 8` instead of `--pp 7`");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_no_way_out() {
+        let space = space(&[("dp", 8), ("micro-batch", 16)]);
+        let small = |pins: &Pins| pins.micro_batch.as_ref().is_none_or(|sizes| sizes[0] <= 2);
+        let found = conflict(&space, Known { stack: "mine", fits: &small }).unwrap();
+        assert_eq!(found.remedies, ["`--micro-batch 2` instead of `--micro-batch 16`"]);
+        let free = |pins: &Pins| pins.micro_batch.is_none();
+        let found = conflict(&space, Known { stack: "mine", fits: &free }).unwrap();
+        assert_eq!(found.remedies, ["leave out `--micro-batch`"]);
+        let found = conflict(&space, Known { stack: "mine", fits: &|_| false }).unwrap();
+        assert!(found.remedies[0].contains("no plan fits the memory then either"), "{found:?}");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Why no plan fits, and the smallest change that would help.
 
 use super::column::ColumnMaker;
-use super::conflict::{RELEASES, conflict};
+use super::conflict::{self, Conflict, Known, RELEASES};
 use super::costs::Costs;
 use super::facade::Request;
 use super::job::Job;
 use super::objective::Objective;
 use super::search::{Options, search};
 use super::solve::Solution;
-use super::space::{Candidate, Pins, Space};
+use super::space::{Candidate, Pins, Space, Ways};
 use crate::lower::{Pipeline, StageMemory, StageModel};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
@@ -23,6 +23,8 @@ pub struct Infeasibility {
     pub capacity: Bytes,
     /// What would help, the smallest change first.
     pub remedies: Vec<String>,
+    /// How many devices of the same kind would do, where only more of them help.
+    pub devices: Option<u64>,
     /// The fastest plan, where a deadline, not memory, is what nothing meets.
     pub missed: Option<Missed>,
     /// Which of the fixed parts can not be, where they leave no combination at all.
@@ -54,22 +56,64 @@ pub struct Closest {
 /// Finds out why `space` holds no plan.
 pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
     let capacity = job.device.memory;
-    if let Some(found) = conflict(space) {
+    if let Some(found) = conflict(job, space) {
         let (remedies, conflict) = (found.remedies, Some(found.what));
-        return Infeasibility { closest: None, capacity, remedies, missed: None, conflict };
+        let (closest, devices, missed) = (None, None, None);
+        return Infeasibility { closest, capacity, remedies, devices, missed, conflict };
     }
     let closest = closest(job, space);
     let missed = missed(job, space, request.objective);
-    let mut remedies = Vec::new();
+    let (mut remedies, mut devices) = (Vec::new(), None);
     if missed.is_some() {
         remedies.push("allow a longer deadline, or plan for more devices".to_owned());
     } else {
         remedies.extend(pin_remedy(job, &space.pins));
         if remedies.is_empty() {
-            remedies.extend(device_remedy(job, space));
+            let found = devices_needed(job, space);
+            devices = found.map(|(devices, _)| devices);
+            remedies.extend(found.map(|(devices, as_fixed)| {
+                let without = if as_fixed { "" } else { ", without the fixed parts" };
+                format!("{devices} such devices instead of {}{without}", job.devices)
+            }));
         }
     }
-    Infeasibility { closest, capacity, remedies, missed, conflict: None }
+    Infeasibility { closest, capacity, remedies, devices, missed, conflict: None }
+}
+
+/// Why `space` holds no candidate of `job`, if it holds none.
+pub fn conflict(job: &Job, space: &Space) -> Option<Conflict> {
+    let searches = std::cell::Cell::new(SEARCHES);
+    let fits = |pins: &Pins| {
+        let narrowed = Space { pins: pins.clone(), ..space.clone() };
+        let left = searches.get();
+        let even = fits_evenly(job, &narrowed);
+        searches.set(left.saturating_sub(u32::from(!even)));
+        even || (left > 0 && fastest(job, &narrowed).is_some())
+    };
+    conflict::conflict(space, Known { stack: &job.stack.name, fits: &fits })
+}
+
+/// Searches that are worth a way out of a conflict: layers spread unevenly may fit where evenly
+/// spread ones do not.
+const SEARCHES: u32 = 6;
+
+/// Whether any candidate fits, with layers spread evenly.
+pub fn fits_evenly(job: &Job, space: &Space) -> bool {
+    let room = job.device.memory;
+    // The more ways, the less there is on each device.
+    space.ways().into_iter().rev().any(|ways| {
+        let smallest = smallest(space, ways).into_iter();
+        smallest.filter_map(|c| need(job, space, c)).any(|need| need.memory.total() <= room)
+    })
+}
+
+/// The candidates of the smallest micro-batch; larger ones only need more.
+fn smallest(space: &Space, ways: Ways) -> Vec<Candidate> {
+    let mut candidates = space.candidates(ways);
+    // They come by micro-batch.
+    let smallest = candidates.first().map_or(0, |c| c.micro_batch);
+    candidates.retain(|c| c.micro_batch == smallest);
+    candidates
 }
 
 /// The fastest plan, where there is one and a deadline is what it misses.
@@ -86,11 +130,7 @@ fn missed(job: &Job, space: &Space, objective: Objective) -> Option<Missed> {
 pub fn closest(job: &Job, space: &Space) -> Option<Closest> {
     let mut least: Option<Closest> = None;
     for ways in space.ways() {
-        let mut candidates = space.candidates(ways);
-        // Candidates come by micro-batch; larger ones only need more.
-        let smallest = candidates.first().map_or(0, |c| c.micro_batch);
-        candidates.retain(|c| c.micro_batch == smallest);
-        for candidate in candidates {
+        for candidate in smallest(space, ways) {
             let Some(found) = need(job, space, candidate) else { continue };
             let total = found.memory.total();
             if least.as_ref().is_none_or(|least| total < least.memory.total()) {
@@ -146,7 +186,7 @@ fn fastest(job: &Job, space: &Space) -> Option<Solution> {
 }
 
 /// The one fixed part whose release gives a plan, or that of all of them.
-fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
+pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
     let has_plan = |pins: Pins| fastest(job, &job.space(pins)).is_some();
     for (flag, release) in RELEASES {
         let mut free = pins.clone();
@@ -160,19 +200,21 @@ fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
     all.then(|| "leave out all fixed parts: then a plan fits".to_owned())
 }
 
-/// How many devices of the same kind would do, in powers of two times those there are.
-fn device_remedy(job: &Job, space: &Space) -> Option<String> {
-    for factor in [2, 4, 8, 16, 32, 64] {
-        let devices = job.devices * factor;
-        let mut larger = space.clone();
-        larger.devices = devices;
-        larger.pins = Pins { all_devices: false, ..Pins::default() };
-        let fits = closest(job, &larger).is_some_and(|c| c.memory.total() <= job.device.memory);
-        if fits {
-            return Some(format!("{devices} such devices instead of {}", job.devices));
-        }
+/// How many devices of the same kind would do, in powers of two times those there are, and whether
+/// with the parts that are fixed.
+pub fn devices_needed(job: &Job, space: &Space) -> Option<(u64, bool)> {
+    let with = |pins: &Pins| {
+        let enough = |devices: &u64| {
+            let pins = pins.clone();
+            fits_evenly(job, &Space { devices: *devices, pins, ..space.clone() })
+        };
+        [2, 4, 8, 16, 32, 64].into_iter().map(|factor| job.devices * factor).find(enough)
+    };
+    let as_fixed = with(&space.pins).map(|devices| (devices, true));
+    if as_fixed.is_some() || space.pins.asked.is_empty() {
+        return as_fixed;
     }
-    None
+    with(&Pins::default()).map(|devices| (devices, false))
 }
 
 impl fmt::Display for Infeasibility {

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 
+/// Most names of a family that are listed.
+const FAMILY: usize = 8;
+
 /// Largest file that is read.
 const MAX_FILE: u64 = 1_000_000;
 
@@ -145,11 +148,26 @@ fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecErro
                 format!("there are `{}`", known().collect::<Vec<_>>().join("`, `"))
             }
             ([], None) => format!("{list}; a path to a file is good too"),
-            ([], Some(meant)) | (&[meant], _) => format!("did you mean `{meant}`? {list}"),
+            ([], Some(meant)) | (&[meant], _) => {
+                let experts = kind == Kind::Model && has_experts(meant, folder);
+                let experts =
+                    if experts { ", a mixture of experts, which is not planned yet" } else { "" };
+                format!("did you mean `{meant}`{experts}? {list}")
+            }
+            (several, _) if several.len() > FAMILY => format!(
+                "{} {word}s have such a name, such as `{}`; {list}",
+                several.len(),
+                several[..FAMILY].join("`, `")
+            ),
             (several, _) => format!("did you mean one of `{}`? {list}", several.join("`, `")),
         }
     };
     Diagnostic::unplaced("spec::not-found", message, None, Some(help)).into()
+}
+
+/// Whether the file of a model describes experts.
+fn has_experts(name: &str, folder: &Path) -> bool {
+    find(Kind::Model, name, folder).is_ok_and(|source| source.text.contains("\nmoe:"))
 }
 
 /// Which plans there are where one was looked for.

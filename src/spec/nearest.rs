@@ -23,7 +23,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// The candidates that `wrong` is the beginning of, else those that it is a part of, where only
-/// letters and digits count: `gpt-3` begins `gpt3-13b`. The shortest first, at most [`FAMILY`].
+/// letters and digits count: `gpt-3` begins `gpt3-13b`. The shortest first.
 pub(crate) fn family<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -41,12 +41,8 @@ pub(crate) fn family<'a>(
         found = with(&|name| name.contains(&wrong));
     }
     found.sort_by_key(|name| (name.len(), *name));
-    found.truncate(FAMILY);
     found
 }
-
-/// Most names of a family.
-const FAMILY: usize = 8;
 
 /// Letters and digits alone, in lower case.
 fn letters(name: &str) -> String {

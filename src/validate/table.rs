@@ -103,7 +103,14 @@ pub fn read_runs(file: &str, text: &str) -> Result<Vec<Row>, TableError> {
         REQUIRED.into_iter().filter(|name| !columns.contains_key(*name)).collect();
     if !missing.is_empty() {
         let names = missing.join("`, `");
-        return Err(error(1, format!("the table has no column `{names}`")));
+        let message = match missing.len() == REQUIRED.len() {
+            true => format!(
+                "this is no table of measured runs: such a one is a file of comma-separated values \
+                 whose first line names its columns, at least `{names}`"
+            ),
+            false => format!("the table has no column `{names}`: add it to every line"),
+        };
+        return Err(error(1, message));
     }
     for record in reader.records() {
         let record = record.map_err(|problem| {

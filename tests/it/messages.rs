@@ -17,6 +17,7 @@ const PARTS: [(&str, &[&str]); 8] = [
             "search --model gpt3-175b --cluster a100x64 --stack nosuch",
             "search --model models --cluster a100x64",
             "search --model broken.yaml --cluster a100x64",
+            "search --model mixtral --cluster h100x64",
             "search --model mixtral-8x7b --cluster h100x64",
             "search --model llama2-7b --cluster dgx1-v100 --precision fp8",
             "simulate --model gpt3-1.3b --cluster a100x8 --plan nosuch.yaml",
@@ -41,8 +42,10 @@ const PARTS: [(&str, &[&str]); 8] = [
             "search --model gpt3-175b --cluster a100x64 --global-batch 1e15",
             "search --model gpt3-175b --cluster a100x64 --sequence-length 4K",
             "search --model gpt3-175b --cluster a100x64 --sequence-length 0",
+            "search --model gpt3-175b --cluster a100x64 --sequence-length 1e9",
             "search --model gpt3-175b --cluster a100x64 --tokens 0",
             "search --model gpt3-175b --cluster a100x64 --tp 4..2",
+            "search --model gpt3-175b --cluster a100x64 --tp -4",
             "search --model gpt3-175b --cluster a100x64 --time-limit 0",
             "search --model gpt3-175b --cluster a100x64 --top 1000",
         ],
@@ -58,6 +61,7 @@ const PARTS: [(&str, &[&str]); 8] = [
             "search --model gpt3-175b --cluster a100x64 --pp 7 --virtual-stages 2",
             "search --model gpt3-175b --cluster a100x64 --schedule gpipe",
             "search --model gpt3-175b --cluster a100x64 --dp 8 --micro-batch 512",
+            "search --model gpt3-175b --cluster a100x8 --tp 5",
             "explain best --why-not tp=3,pq=2",
         ],
     ),
@@ -74,6 +78,7 @@ const PARTS: [(&str, &[&str]); 8] = [
         &[
             "search --model gpt3-175b --cluster a100x64 --objective devices --deadline 30",
             "search --model gpt3-175b --cluster a100x64 --objective devices --deadline 30d",
+            "search --model gpt3-1.3b --cluster a100x8 --objective cost --deadline 2d",
             "search --model gpt3-175b --cluster a100x64 --objective devices",
             "search --model gpt3-175b --cluster a100x64 --deadline 30d",
             "search --model gpt3-175b --cluster a100x64 --epochs 3",
@@ -84,12 +89,15 @@ const PARTS: [(&str, &[&str]); 8] = [
         "Flags against a plan",
         &[
             "simulate --model gpt3-1.3b --cluster a100x8 --plan plan.yaml --global-batch 3200",
+            "simulate --model gpt3-1.3b --cluster a100x8 --plan plan.yaml --global-batch 33",
             "simulate --model gpt3-2.7b --cluster a100x8 --plan plan.yaml",
+            "simulate --model gpt3-350m --cluster a100x8 --plan plan.yaml",
             "simulate --model gpt3-1.3b --cluster a100x16 --plan plan.yaml",
             "simulate --model gpt3-1.3b --cluster a100x8 --plan plan.yaml --stack fsdp",
             "simulate --model gpt3-1.3b --cluster a100x8 --plan best/plan.yaml --precision fp32",
             "explain best --sequence-length 1024",
             "export megatron best --cluster a100x16",
+            "export megatron best --model gpt3-2.7b",
         ],
     ),
     (
@@ -99,11 +107,17 @@ const PARTS: [(&str, &[&str]); 8] = [
             "capacity --model gpt3-1.3b --cluster a100x8 --devices 16",
             "capacity --model gpt3-1.3b --cluster a100x16 --devices 12",
             "capacity --model gpt3-1.3b --cluster a100x8,a100x8",
+            "capacity --model gpt3-1.3b --cluster a100x8,a100x16",
+            "capacity --model gpt3-1.3b --cluster a100x128,h100x8",
             "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --tp 16",
             "capacity --model gpt3-175b --cluster a100x8 --devices 8",
+            "capacity --model gpt3-175b --cluster a100x64 --devices 64 --tp 1 --recompute none",
             "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --budget 5EUR",
             "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --price h100=2",
+            "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --time-limit 1ns",
             "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --deadline 1h --no-report --format csv",
+            "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --budget 5k --no-report --format csv",
+            "capacity --model gpt3-1.3b --cluster a100x8 --devices 8 --deadline 1h --budget 5k --no-report --format csv",
         ],
     ),
     (
@@ -141,11 +155,14 @@ fn lmplan(folder: &Path) -> assert_cmd::Command {
 fn wrong_inputs_are_told_what_the_page_says() {
     let folder = folder();
     let mut page = String::from(
-        "# What is said to wrong inputs\n\nEach message names what was found, what is possible and \
-         what to do next. A test runs every command\nand compares (`BLESS=1 cargo test --test it \
-         messages` writes the page anew). Exit codes are those of\n[README.md](../README.md#for-scripts). \
-         `best/` holds a report of GPT-3 1.3B on 8 A100 with a global batch of\n32, `plan.yaml` its \
-         plan alone.\n",
+        "# What is said to wrong inputs\n\nEach message names what was found, and what to do \
+         instead; what is possible besides where that is a\nshort list. Whether a value divides as it \
+         has to is looked up; whether a plan with it fits the memory is\ntried before it is proposed; \
+         whether more devices keep a deadline is not known before the command that is\nproposed has \
+         searched them. A test runs every command and compares (`BLESS=1 cargo test --test it \
+         messages`\nwrites the page anew). Exit codes are those of \
+         [README.md](../README.md#for-scripts). `best/` holds a report\nof GPT-3 1.3B on 8 A100 with \
+         a global batch of 32, `plan.yaml` its plan alone.\n",
     );
     let mut count = 0;
     for (title, commands) in PARTS {

@@ -1,7 +1,9 @@
 //! `capacity`: numbers of devices and clusters side by side for one training run.
 
 use super::capacity_grid::{Sources, grid, objective};
-use crate::capacity::{Cell, CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
+use super::capacity_words::{beyond_limits, nowhere};
+use crate::capacity::{CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
+use crate::cli::advice::out_of_time;
 use crate::cli::args::{self, Format, ModelArgs, Verbosity};
 use crate::cli::command::search::{SearchObjective, in_threads};
 use crate::cli::folder::{Answer, Folder, choose, refuse_other};
@@ -12,7 +14,6 @@ use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt, output};
 use crate::planner::SearchStatus;
-use crate::planner::conflict::conflict;
 use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::capacity::{self as report, CapacityInput};
 use crate::units::{BytesPerSecond, PerDay, Seconds, UsDollars};
@@ -39,17 +40,17 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub deadline: Option<Seconds>,
     /// Most money for the run, such as `5M`
-    #[arg(long, value_name = "USD", value_parser = parse_money)]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = parse_money)]
     pub budget: Option<UsDollars>,
     /// Numbers of devices: `64..4096` (powers of two and half as much again) or `64,80,96`
-    /// [default: an eighth to eight times the first cluster]
+    /// [default: an eighth to eight times the first cluster, one node where there is no network]
     #[arg(long, value_name = "COUNTS")]
     pub devices: Option<DeviceCounts>,
     /// What the recommendation is best at
     #[arg(long, value_enum, default_value = "cost")]
     pub objective: SearchObjective,
     /// Price of a device-hour, for all clusters or as `CLUSTER=USD` [default: the clusters']
-    #[arg(long, value_name = "USD", value_parser = parse_price)]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = parse_price)]
     pub price: Vec<(Option<String>, UsDollars)>,
     /// Failures that stop the job, such as `0.0005/d` [default: the clusters']
     #[arg(long, value_name = "RATE")]
@@ -67,7 +68,7 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     pub time_limit: Option<Seconds>,
     /// Threads; the result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = counts(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = counts(1..=1024))]
     pub threads: Option<u64>,
     /// Parts of the plan that are fixed.
     #[command(flatten)]
@@ -91,7 +92,7 @@ pub struct CapacityArgs {
 /// cell, output that can not be written. After an interruption what is done is written first.
 pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
     refuse_other(args.output.as_deref(), Answer::Capacity)?;
-    let (grid, sources) = grid(args)?;
+    let (grid, sources) = grid(args, verbosity)?;
     interrupt::install();
     let watch = Watch::new(args.time_limit, verbosity.quiet);
     let limits = Limits { deadline: args.deadline, budget: args.budget };
@@ -113,8 +114,8 @@ pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
     if review.cells().next().is_none() {
         return Err(match stopped {
             Some(SearchStatus::Interrupted) => Failure::Interrupted,
-            Some(_) => Failure::Limit("the time limit was reached before any cell was done".into()),
-            None => Failure::Infeasible(nowhere(&grid)),
+            Some(_) => out_of_time(args.time_limit, "the plan for any number of devices was found"),
+            None => Failure::Infeasible(nowhere(args, &grid)),
         });
     }
     let command = command_line(args, &grid);
@@ -123,53 +124,9 @@ pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
         return Err(Failure::Interrupted);
     }
     if review.complete && review.recommended().is_none() {
-        return Err(Failure::Infeasible(beyond_limits(&review)));
+        return Err(Failure::Infeasible(beyond_limits(args, &review, &grid)));
     }
     Ok(())
-}
-
-/// What the fastest and the cheapest cell take, where none keeps the limits.
-fn beyond_limits(review: &Review) -> String {
-    let place = |(c, s): (usize, usize)| {
-        format!("{} {}", review.clusters[c].devices[s], review.clusters[c].name)
-    };
-    let mut text = "no cell keeps within the limits".to_owned();
-    let fastest = review.cells().min_by(|a, b| a.1.days.total_cmp(&b.1.days));
-    if let Some((at, cell)) = fastest {
-        let run = Seconds::new(cell.days * 86_400.0);
-        text.push_str(&format!(": the fastest, {}, takes {run}", place(at)));
-    }
-    let price = |cell: &Cell| cell.cost_usd.unwrap_or(f64::INFINITY);
-    let cheapest = review.cells().min_by(|a, b| price(a.1).total_cmp(&price(b.1)));
-    if let Some((at, cost)) = cheapest.and_then(|(at, cell)| Some((at, cell.cost_usd?))) {
-        let cost = UsDollars::new(cost);
-        text.push_str(&format!("; the cheapest, {}, costs {cost}", place(at)));
-    }
-    text.push_str("\nhelp: more `--devices`, other clusters, or wider limits");
-    text
-}
-
-/// Why no cell has a plan: what the fixed parts do not allow on the most devices, or memory.
-fn nowhere(grid: &Grid) -> String {
-    let largest = grid.clusters.iter().filter_map(|cluster| {
-        let size = cluster.sizes.iter().max_by_key(|size| size.devices)?;
-        let mut space = cluster.job.space(size.pins.clone());
-        space.devices = size.devices;
-        Some((size.devices, conflict(&space)))
-    });
-    match largest.max_by_key(|(devices, _)| *devices) {
-        Some((devices, Some(found))) => {
-            let help: Vec<String> =
-                found.remedies.iter().map(|text| format!("\nhelp: {text}")).collect();
-            format!("no plan fits: on {devices} devices {}{}", found.what, help.concat())
-        }
-        Some((devices, None)) => format!(
-            "no plan fits the memory of any of the clusters, on {devices} devices and fewer\n\
-             help: `--devices` for more devices, a cluster of devices with more memory, or fewer \
-             fixed parts; `lmplan search` on one of the clusters says what is short"
-        ),
-        None => "there is no cluster".to_owned(),
-    }
 }
 
 fn show(

@@ -1,13 +1,18 @@
 //! What `capacity` searches: every number of devices of every cluster.
 
 use super::capacity::CapacityArgs;
-use crate::capacity::{DeviceCounts, Grid, GridCluster, Objective, Size, SizeError, Terms, resize};
-use crate::cli::Failure;
-use crate::cli::command::search::SearchObjective;
+use crate::capacity::{
+    DeviceCounts, Grid, GridCluster, Objective, Size, SizeError, Terms, resize, sizeless,
+};
+use crate::cli::args::Verbosity;
+use crate::cli::command::search::{NO_DEADLINE, SearchObjective};
 use crate::cli::output::{plan_name, stem};
+use crate::cli::{Failure, advice};
 use crate::planner::job::Job;
-use crate::spec::{self, Cluster, Source};
-use crate::units::{PerDay, Watts};
+use crate::spec::cluster::MAX_DEVICES;
+use crate::spec::{self, Cluster, ClusterSpec, ModelSpec, Source};
+use crate::units::{PerDay, UsDollars, Watts};
+use std::io::Write;
 use std::path::Path;
 
 /// Texts of model, stack and clusters.
@@ -21,7 +26,7 @@ pub(super) struct Sources {
 }
 
 /// Reads everything and lays out the cells.
-pub(super) fn grid(args: &CapacityArgs) -> Result<(Grid, Sources), Failure> {
+pub(super) fn grid(args: &CapacityArgs, verbosity: &Verbosity) -> Result<(Grid, Sources), Failure> {
     let folder = Path::new(".");
     let (model, model_source) = args.model.load(folder)?;
     let (stack, stack_source) = spec::load_stack(&args.stack, folder)?;
@@ -32,55 +37,132 @@ pub(super) fn grid(args: &CapacityArgs) -> Result<(Grid, Sources), Failure> {
         ));
     };
     if args.objective == SearchObjective::Devices && args.deadline.is_none() {
-        return Err(Failure::Usage("`--objective devices` needs `--deadline`".to_owned()));
+        return Err(Failure::Usage(NO_DEADLINE.to_owned()));
     }
     let mut grid = Grid {
         names: [plan_name(&args.model.model), plan_name(&args.stack)],
         clusters: Vec::new(),
     };
     let mut texts = Vec::new();
-    let mut counts = args.devices.clone();
-    for name in &args.cluster {
-        let (cluster, source) = Cluster::load(name, folder)?;
-        let findings = spec::job_findings(&model, &cluster);
-        if !findings.is_empty() {
-            return Err(Failure::Spec(if args.model.precision.is_some() {
-                spec::SpecError::unplaced(findings, "`--precision`")
-            } else {
-                spec::placed(findings, &model_source)
-            }));
-        }
+    let clusters = clusters(args, &model, &model_source)?;
+    let own = clusters.first().map_or(1, |(_, cluster, _)| cluster.num_devices());
+    let default = DeviceCounts::Range((own / 8).max(1), own.saturating_mul(8).min(MAX_DEVICES));
+    for (name, cluster, source) in clusters {
         let devices = cluster.groups.iter().map(|group| {
             let text = spec::load_device(&group.device.name, folder).map(|(_, source)| source.text);
             text.map(|text| format!("# device {}\n{text}", group.device.name))
         });
         let devices: Result<Vec<String>, _> = devices.collect();
-        texts.push((name.clone(), format!("{}{}", source.text, devices?.concat())));
-        let own = cluster.num_devices();
-        let counts = counts.get_or_insert_with(|| DeviceCounts::Range((own / 8).max(1), own * 8));
+        texts.push((name.to_owned(), format!("{}{}", source.text, devices?.concat())));
+        let counts = match &args.devices {
+            Some(counts) => counts.clone(),
+            None => possible(&default, name, &cluster.spec, verbosity)?,
+        };
         let job = Job::new(model.clone(), cluster, stack.clone())
-            .map_err(|error| Failure::Usage(error.to_string()))?;
-        grid.clusters.push(grid_cluster(args, stem(name).to_owned(), job, tokens, counts)?);
+            .map_err(|error| advice::no_job(&error, &model))?;
+        grid.clusters.push(grid_cluster(args, stem(name).to_owned(), job, tokens, &counts)?);
     }
-    for (index, cluster) in grid.clusters.iter().enumerate() {
-        if grid.clusters[..index].iter().any(|other| other.name == cluster.name) {
-            return Err(Failure::Usage(format!(
-                "cluster `{}` is given twice: its size comes from `--devices`",
-                cluster.name
-            )));
-        }
-    }
-    let known = |name: &str| grid.clusters.iter().any(|c| c.name == name || c.given.0 == name);
-    if let Some((Some(name), _)) =
-        args.price.iter().find(|(name, _)| name.as_ref().is_some_and(|name| !known(name)))
-    {
-        let known: Vec<&str> = grid.clusters.iter().map(|c| c.given.0.as_str()).collect();
-        return Err(Failure::Usage(format!(
-            "`--price {name}=...` names none of the clusters: there are `{}`",
-            known.join("`, `")
-        )));
-    }
+    known_prices(args, &grid)?;
     Ok((grid, Sources { model: model_source, stack: stack_source, clusters: texts }))
+}
+
+/// Reads the clusters, none of them twice.
+fn clusters<'a>(
+    args: &'a CapacityArgs,
+    model: &ModelSpec,
+    model_source: &Source,
+) -> Result<Vec<(&'a str, Cluster, Source)>, Failure> {
+    let mut found: Vec<(&str, Cluster, Source)> = Vec::new();
+    for name in &args.cluster {
+        let (cluster, source) = Cluster::load(name, Path::new("."))?;
+        let kind = |name: &str, cluster: &Cluster| sizeless(stem(name), cluster.num_devices());
+        let own = kind(name, &cluster);
+        if let Some((other, twin, _)) = found.iter().find(|(other, c, _)| kind(other, c) == own) {
+            let sizes = [twin.num_devices(), cluster.num_devices()];
+            return Err(Failure::Usage(if *other == name {
+                format!(
+                    "`--cluster {name}` is given twice: give it once; `--devices` sets how many \
+                     devices"
+                )
+            } else if sizes[0] == sizes[1] {
+                format!(
+                    "`--cluster {other}` and `--cluster {name}` have the same name: give one, or \
+                     call the file of the other otherwise"
+                )
+            } else {
+                let larger = if sizes[0] > sizes[1] { *other } else { name.as_str() };
+                let (low, high) = (sizes[0].min(sizes[1]), sizes[0].max(sizes[1]));
+                format!(
+                    "`--cluster {other}` and `--cluster {name}` are two sizes of one cluster: give \
+                     one; `--devices` sets how many devices, as in `--cluster {larger} --devices \
+                     {low}..{high}`"
+                )
+            }));
+        }
+        let findings = spec::job_findings(model, &cluster);
+        if !findings.is_empty() {
+            return Err(Failure::Spec(if args.model.precision.is_some() {
+                spec::SpecError::unplaced(findings, "`--precision`")
+            } else {
+                spec::placed(findings, model_source)
+            }));
+        }
+        found.push((name, cluster, source));
+    }
+    Ok(found)
+}
+
+/// Of the numbers that are searched unless flags say otherwise those that a cluster can have: one
+/// without a network has one node. Says so.
+fn possible(
+    counts: &DeviceCounts,
+    name: &str,
+    cluster: &ClusterSpec,
+    verbosity: &Verbosity,
+) -> Result<DeviceCounts, Failure> {
+    let ([group], None) = (cluster.nodes.as_slice(), &cluster.network) else {
+        return Ok(counts.clone());
+    };
+    let most = group.devices_per_node;
+    let mut fit = counts.of(most);
+    fit.retain(|count| *count <= most);
+    let larger =
+        advice::several_nodes(cluster).map_or(String::new(), |name| format!(", such as `{name}`,"));
+    let (Some(first), Some(last)) = (fit.first(), fit.last()) else {
+        return Err(Failure::Usage(format!(
+            "cluster `{name}` is one node of {most} devices without a `network`, and {counts} are \
+             searched: give `--devices {most}`, or a cluster of several nodes{larger} in its place",
+        )));
+    };
+    if !verbosity.quiet {
+        let fewer = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        // Nothing is left to do where standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "note: `{name}` is one node without a network: {fewer} devices are searched; a cluster \
+             of several nodes{larger} can have more"
+        );
+    }
+    Ok(DeviceCounts::List(fit))
+}
+
+/// Refuses prices of clusters that are none of the review's.
+fn known_prices(args: &CapacityArgs, grid: &Grid) -> Result<(), Failure> {
+    let known = |name: &str| grid.clusters.iter().any(|c| c.name == name || c.given.0 == name);
+    let wrong = |(name, price): &(Option<String>, UsDollars)| {
+        name.clone().filter(|name| !known(name)).map(|name| (name, price.get()))
+    };
+    let Some((name, price)) = args.price.iter().find_map(wrong) else { return Ok(()) };
+    let known: Vec<&str> = grid.clusters.iter().map(|c| c.given.0.as_str()).collect();
+    let mut options: Vec<String> =
+        known.iter().map(|known| format!("`--price {known}={price}`")).collect();
+    options.push(format!("`--price {price}` for all of them"));
+    Err(Failure::Usage(format!(
+        "`--price {name}={price}` names none of the clusters, which are `{}`: write {}, or add a \
+         cluster of that name with `--cluster`",
+        known.join("`, `"),
+        options.join(" or ")
+    )))
 }
 
 fn grid_cluster(
@@ -101,7 +183,7 @@ fn grid_cluster(
             Ok(Size { devices, nodes, pins })
         })
         .collect();
-    let sizes = sizes.map_err(|error| Failure::Usage(error.to_string()))?;
+    let sizes = sizes.map_err(|error| no_size(&error, &job, counts))?;
     let terms = terms(args, &job, tokens, per_node);
     let mut cluster = GridCluster::new(name, job, terms, sizes);
     for (of, price) in &args.price {
@@ -111,6 +193,19 @@ fn grid_cluster(
         }
     }
     Ok(cluster)
+}
+
+/// Why there is no cluster of a size, and what there is.
+fn no_size(error: &SizeError, job: &Job, counts: &DeviceCounts) -> Failure {
+    let mut text = error.to_string();
+    if let SizeError::Network { per_node, .. } = error {
+        text.push_str(&format!(": give `--devices {per_node}` or fewer"));
+        text.push_str(&match advice::several_nodes(&job.cluster) {
+            Some(name) => format!(", or `--cluster {name} --devices {counts}`"),
+            None => ", or a cluster of several nodes".to_owned(),
+        });
+    }
+    Failure::Usage(text)
 }
 
 fn terms(args: &CapacityArgs, job: &Job, tokens: u64, devices_per_node: u64) -> Terms {

@@ -87,7 +87,6 @@ fn read(given: &Path) -> Result<Side, Failure> {
 /// What `search.json` and `prediction.json` have in common.
 #[derive(Deserialize)]
 struct Results {
-    schema: String,
     plan: Plan,
     prediction: Prediction,
 }
@@ -96,19 +95,34 @@ struct Results {
 fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
     let source = catalog::read_at_most(path, path.display().to_string(), MAX_RESULTS)?;
     let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", path.display()));
-    let outcome: Results = serde_json::from_str(&source.text).map_err(|error| {
-        bad(format!(
-            "neither a `search.json` nor a `prediction.json` ({error}): give one of them, a \
-             `plan.yaml`, or the folder of a report"
-        ))
-    })?;
+    let value: Value = serde_json::from_str(&source.text)
+        .map_err(|error| bad(format!("the file is no JSON: {error}; {GOOD}")))?;
     let known = ["lmplan.search/1", "lmplan.simulate/1"];
-    if !known.contains(&outcome.schema.as_str()) {
-        let found = outcome.schema;
-        return Err(bad(format!("its schema is `{found}`, not `{}`", known.join("` or `"))));
+    if !value["schema"].as_str().is_some_and(|schema| known.contains(&schema)) {
+        let found = match value["schema"].as_str() {
+            Some(schema) => format!("it holds `{}`", schema.trim_end_matches("/1")),
+            None => "it holds something else".to_owned(),
+        };
+        let beside = ["search.json", "prediction.json", "plan.yaml"];
+        let beside = beside.map(|name| path.with_file_name(name)).into_iter();
+        let beside = beside.filter(|path| path.is_file()).map(|path| path.display().to_string());
+        let beside: Vec<String> = beside.collect();
+        let help = match beside.first() {
+            Some(first) => format!("give `{first}` beside it"),
+            None => GOOD.to_owned(),
+        };
+        return Err(bad(format!(
+            "neither a `search.json` nor a `prediction.json`, {found}: {help}"
+        )));
     }
+    let outcome: Results = serde_json::from_value(value)
+        .map_err(|error| bad(format!("it is not as lmplan writes it ({error}): {GOOD}")))?;
     Ok((outcome.plan, outcome.prediction))
 }
+
+/// What can be compared.
+const GOOD: &str =
+    "give a `search.json` or `prediction.json`, a `plan.yaml`, or the folder of a report";
 
 /// Largest file of results that is read: frontiers are long.
 const MAX_RESULTS: u64 = 64_000_000;

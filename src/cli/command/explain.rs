@@ -6,8 +6,9 @@ use crate::cli::plan_args::{PlanArgs, PlannedJob};
 use crate::cli::table::{self, Row, Table};
 use crate::cli::{Failure, output};
 use crate::explain::{Neighbour, Outcome, Subject, best, neighbours, reasons};
-use crate::planner::conflict::{Conflict, conflict};
+use crate::planner::conflict::Conflict;
 use crate::planner::facade::label;
+use crate::planner::infeasible::conflict;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::sim::Prediction;
@@ -110,7 +111,7 @@ impl<'a> WhyNot<'a> {
     fn of(job: &Job, pins: &PinArgs, choices: &'a str) -> Self {
         let layers = job.model.num_layers;
         let pins = pins.pins(job.devices, job.model.training.global_batch_size, layers);
-        let conflict = conflict(&job.space(pins.clone()));
+        let conflict = conflict(job, &job.space(pins.clone()));
         WhyNot { choices, outcome: best(job, pins), conflict }
     }
 }

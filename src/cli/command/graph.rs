@@ -1,6 +1,7 @@
 //! `graph`: the operator graph of a model.
 
 use crate::cli::Failure;
+use crate::cli::advice::no_job;
 use crate::cli::args::ModelArgs;
 use crate::graph::{Detail, build, to_dot, to_json};
 use clap::{Args, ValueEnum};
@@ -34,7 +35,7 @@ pub struct GraphArgs {
 /// Wrong input, a model without a graph, output that can not be written.
 pub fn run(args: &GraphArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (model, _) = args.model.load(Path::new("."))?;
-    let graph = build(&model).map_err(|error| Failure::Usage(error.to_string()))?;
+    let graph = build(&model).map_err(|error| no_job(&error.into(), &model))?;
     match args.format {
         GraphFormat::Dot => writeln!(out, "{}", to_dot(&graph, Detail::DistinctBlocks).trim_end())?,
         GraphFormat::Json => writeln!(out, "{:#}", to_json(&graph))?,

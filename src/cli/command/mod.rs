@@ -5,6 +5,7 @@ pub mod calibrate;
 mod calibrate_run;
 pub mod capacity;
 mod capacity_grid;
+mod capacity_words;
 pub mod check;
 pub mod completions;
 pub mod diff;
@@ -68,7 +69,6 @@ mod tests {
             "lmplan --model m",
             "lmplan --model m --cluster c --tp 0",
             "lmplan --model m --cluster c --schedule 2f2b",
-            "lmplan --model m --cluster c --objective devices",
             "lmplan --model m --cluster c --no-report -o out",
             "lmplan --model m --cluster c --time-limit 0",
             "lmplan --model m --cluster c --top 0",

@@ -1,5 +1,6 @@
 //! `search`: the best plan of a model on a cluster, its prediction and its proof.
 
+use crate::cli::advice;
 use crate::cli::args::{self, Format, JobArgs, Verbosity};
 use crate::cli::folder::{Answer as Kind, refuse_other};
 use crate::cli::numbers::{counts, parse_long, parse_seconds};
@@ -12,6 +13,7 @@ use crate::planner::facade::{Answer, Planned, Request, plan};
 use crate::planner::infeasible::Infeasibility;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
+use crate::planner::space::Pins;
 use crate::planner::{SearchOutcome, SearchStatus};
 use crate::report::Origin;
 use crate::units::{Seconds, SimTime};
@@ -46,16 +48,16 @@ pub struct SearchArgs {
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// Time for the training run, such as `30d`
-    #[arg(long, value_name = "DURATION", value_parser = parse_long, required_if_eq("objective", "devices"))]
+    #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub deadline: Option<Seconds>,
     /// Plans to show, the best first
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = counts(1..=100))]
+    #[arg(long, value_name = "K", default_value_t = 3, allow_negative_numbers = true, value_parser = counts(1..=100))]
     pub top: u64,
     /// Stop after this time with the best plan so far, such as `30s`
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     pub time_limit: Option<Seconds>,
     /// Threads; the plan does not depend on it [default: all cores]
-    #[arg(long, value_name = "N", value_parser = counts(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = counts(1..=1024))]
     pub threads: Option<u64>,
     /// Parts of the plan that are fixed.
     #[command(flatten)]
@@ -102,18 +104,15 @@ impl OutputArgs {
 pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
     refuse_other(args.output.output.as_deref(), Kind::Search)?;
     let given = args.job.load(Path::new("."))?;
+    args.dataset.tokens(&given.model)?;
     output::note_unmeasured(&given.cluster, verbosity.quiet);
     let names = args.job.plan_names();
     let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+        .map_err(|error| advice::no_job(&error, &given.model))?;
     let request = Request {
         objective: objective(args, &job)?,
         top: usize::try_from(args.top).unwrap_or(1),
-        pins: args.pins.pins(
-            job.devices,
-            job.model.training.global_batch_size,
-            job.model.num_layers,
-        ),
+        pins: pins(args, &job),
         names,
     };
     interrupt::install();
@@ -139,10 +138,13 @@ pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
             Err(Failure::Infeasible(infeasible_words(args, &job, &why)?))
         }
         Answer::Nothing(SearchStatus::Interrupted) => Err(Failure::Interrupted),
-        Answer::Nothing(_) => {
-            Err(Failure::Limit("the time limit was reached before any plan was found".to_owned()))
-        }
+        Answer::Nothing(_) => Err(advice::out_of_time(args.time_limit, "any plan was found")),
     }
+}
+
+/// The parts of the plan that are fixed.
+fn pins(args: &SearchArgs, job: &Job) -> Pins {
+    args.pins.pins(job.devices, job.model.training.global_batch_size, job.model.num_layers)
 }
 
 fn show(
@@ -175,7 +177,9 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
         (SearchObjective::Time, None) => Objective::Time,
         (SearchObjective::Time, Some(_)) => {
             return Err(Failure::Usage(
-                "`--deadline` goes with `--objective cost`, `devices` or `energy`".to_owned(),
+                "`--deadline` goes with `--objective cost`, `devices` or `energy`: add one of them, \
+                 or leave it out; the plan of least time needs no deadline"
+                    .to_owned(),
             ));
         }
         // All devices of a cluster draw the same power for as long as they run, so the plan of
@@ -183,10 +187,14 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
         (SearchObjective::Cost | SearchObjective::Energy, deadline) => Objective::Cost { deadline },
         (SearchObjective::Devices, Some(deadline)) => Objective::Devices { deadline },
         (SearchObjective::Devices, None) => {
-            return Err(Failure::Usage("`--objective devices` needs `--deadline`".to_owned()));
+            return Err(Failure::Usage(NO_DEADLINE.to_owned()));
         }
     })
 }
+
+/// Why nothing is the fewest devices.
+pub(super) const NO_DEADLINE: &str = "`--objective devices` needs `--deadline`: how few devices do \
+     depends on the time that there is; add one, such as `--deadline 30d`";
 
 /// Iterations of the run.
 fn steps(args: &SearchArgs, job: &Job) -> Result<u64, Failure> {
@@ -202,39 +210,79 @@ fn steps(args: &SearchArgs, job: &Job) -> Result<u64, Failure> {
 /// Why there is no plan, and what would help; deadlines as those of the run.
 fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result<String, Failure> {
     let (Some(missed), Some(deadline)) = (&why.missed, args.deadline) else {
-        return Ok(why.to_string().trim_end().to_owned());
+        return Ok(format!("{}{}", why.to_string().trim_end(), other_names(args, job, why)));
     };
     let run = missed.time.seconds() * steps(args, job)? as f64;
-    let [model, cluster, _] = args.job.plan_names().map(|name| shell_word(&name));
-    let (days, own) = (run.get() / 86_400.0, deadline.get() / 86_400.0);
-    let tokens = args.dataset.flags().into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let tokens: String = tokens.map(|(name, value)| format!(" --{name} {value}")).collect();
-    Ok(format!(
+    let factor = run / deadline;
+    let mut text = format!(
         "no plan meets the deadline of {deadline}: the fastest, {}, takes {} an iteration and {run} \
-         for the run\n\
-         help: `--deadline {}`\n\
-         help: {:.1} times as many devices, if speed grew with their number; `lmplan capacity \
-         --model {model} --cluster {cluster}{tokens} --deadline {}d --objective devices` finds how \
-         many it takes",
+         for the run\nhelp: `--deadline {}`\nhelp: {factor:.1} times as many devices, if speed grew \
+         with their number",
         crate::planner::facade::label(&missed.candidate),
         missed.time.seconds(),
-        rounded_up(days),
-        run / deadline,
-        rounded(own),
-    ))
+        rounded_up(run.get() / 86_400.0),
+    );
+    let [_, cluster, _] = args.job.plan_names();
+    if let Some(range) = advice::more_devices(&job.cluster, &cluster, job.devices, factor) {
+        let command = review_command(args, &range, deadline);
+        text.push_str(&format!("; `{command}` searches for how many it takes"));
+    }
+    Ok(text)
 }
 
-/// A duration that keeps `days`, with its unit: whole days, or hours under two days.
-fn rounded_up(days: f64) -> String {
-    if days >= 2.0 {
-        format!("{:.0}d", days.ceil())
-    } else {
-        format!("{:.0}h", (days * 24.0).ceil())
+/// What of the catalogue would do where something else of it does not: a larger cluster, a stack
+/// with the schedule.
+fn other_names(args: &SearchArgs, job: &Job, why: &Infeasibility) -> String {
+    let larger = why.devices.and_then(|devices| {
+        let name = advice::of_size(&job.cluster, devices)?;
+        Some(format!("\nhelp: `--cluster {name}` has as many"))
+    });
+    let stacks = why.conflict.as_ref();
+    let stacks =
+        stacks.and_then(|_| advice::stacks_with(&args.pins.schedule, job, &pins(args, job)));
+    let stacks = stacks.map(|stacks| format!("\nhelp: {stacks}"));
+    larger.into_iter().chain(stacks).collect()
+}
+
+/// The review of more devices that a deadline asks for. What fixes the replicas fixes the devices
+/// with the other ways, and is left out.
+fn review_command(args: &SearchArgs, range: &str, deadline: Seconds) -> String {
+    let [model, _, stack] = args.job.plan_names().map(|name| shell_word(&name));
+    let mut line = format!("lmplan capacity --model {model} {range}");
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            line.push_str(&format!(" --{name} {value}"));
+        }
+    };
+    flag("stack", (args.job.stack() != args::DEFAULT_STACK).then_some(stack));
+    for (name, value) in args.job.model.flags().into_iter().chain(args.dataset.flags()) {
+        flag(name, value);
+    }
+    for (name, value) in args.pins.flags().into_iter().filter(|(name, _)| *name != "dp") {
+        flag(name, value);
+    }
+    flag("deadline", Some(format!("{}d", rounded(deadline.get() / 86_400.0))));
+    let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());
+    flag("objective", objective.filter(|name| name != "cost"));
+    line
+}
+
+/// A duration that keeps `days`, with its unit: three digits of days, hours or seconds.
+pub(super) fn rounded_up(days: f64) -> String {
+    let three = |value: f64| {
+        let unit = 10_f64.powf(value.log10().floor() - 2.0).min(1.0);
+        let text = format!("{:.6}", (value / unit).ceil() * unit);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match days {
+        days if days >= 2.0 => format!("{}d", three(days)),
+        days if days >= 1.0 / 12.0 => format!("{}h", three(days * 24.0)),
+        days => format!("{}s", three(days * 86_400.0)),
     }
 }
 
 /// Days as they were given, without a binary fraction's digits.
-fn rounded(days: f64) -> f64 {
+pub(super) fn rounded(days: f64) -> f64 {
     (days * 1e6).round() / 1e6
 }
 

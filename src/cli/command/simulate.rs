@@ -2,7 +2,8 @@
 
 use super::search::OutputArgs;
 use crate::cli::Failure;
-use crate::cli::agreement::{Flags, agree};
+use crate::cli::advice;
+use crate::cli::agreement::{Flags, agree, suits};
 use crate::cli::args::{Job as Given, JobArgs, Verbosity};
 use crate::cli::folder::{Answer, refuse_other};
 use crate::cli::output::{self, Shown, shell_word};
@@ -44,7 +45,7 @@ pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
     let (plan, job_args, given) = read(args)?;
     output::note_unmeasured(&given.cluster, verbosity.quiet);
     let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+        .map_err(|error| advice::no_job(&error, &given.model))?;
     let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", args.plan));
     let choice = Choice::of_plan(&job, &plan).map_err(|error| bad(error.to_string()))?;
     let Some(predicted) = predict(&job, &choice) else {
@@ -116,6 +117,7 @@ fn read(args: &SimulateArgs) -> Result<(Plan, JobArgs, Given), Failure> {
         sequence_length: args.job.model.sequence_length,
         precision: args.job.model.precision,
         lora: Some(&args.job.model.lora),
+        suits: Some(&|| suits(&plan, &given.model, &given.cluster, &given.stack)),
     };
     agree(&flags, &path, &plan, certificate.as_ref())?;
     if let (None, Some(lora)) = (args.job.model.lora.lora_rank, &plan.lora) {

@@ -63,9 +63,16 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn read_file(path: &Path) -> Result<Vec<Row>, Failure> {
     let name = path.display().to_string();
+    if path.is_dir() {
+        return Err(Failure::BadInput(format!(
+            "`{name}` is a folder: give a table of measured runs, a file of comma-separated values \
+             whose first line names its columns"
+        )));
+    }
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::BadInput(format!(
-            "`{name}` can not be read: {error}: give a table of measured runs (CSV)"
+            "`{name}` can not be read: {error}: give a table of measured runs, a \
+             file of comma-separated values whose first line names its columns"
         ))
     })?;
     read(&name, &text)
