@@ -1,6 +1,6 @@
 //! Calibrates this machine's cores and holds the predictions for twenty small plans against runs of
 //! them: `scripts/build-torch.sh && cargo run --release --example verify_machine -- reports/verify-cpu`.
-//! Takes about a quarter of an hour; nothing else should run meanwhile. All plans are run in turn,
+//! Takes about half an hour; nothing else should run meanwhile. All plans are run in turn,
 //! and that three times, so that what slows the machine for a while slows all of them; each counts
 //! by the middle one of its rounds, and every round is summed up too. Writes the device file, the
 //! comparison and the charts of one plan of each model into the folder.

@@ -83,8 +83,7 @@ pub fn at_pace(device: &DeviceSpec, busy: u64, now: Pace) -> Option<(DeviceSpec,
     measured.pace = Some(now);
     for (kind, rows) in &mut measured.kernels {
         for row in rows {
-            let slower =
-                if streams(kind, &row.sizes) { slowdown.copy } else { slowdown.product };
+            let slower = if streams(kind, &row.sizes) { slowdown.copy } else { slowdown.product };
             row.time = row.time * slower;
         }
     }

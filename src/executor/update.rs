@@ -156,7 +156,7 @@ fn square(vector: &Tensor) -> Tensor {
 }
 
 /// Elements that are made double precision at a time.
-const PIECE: i64 = 1 << 22;
+const PIECE: i64 = 1 << 18;
 
 /// As [`square`], added up in double precision: as good as the same however the vector is split over
 /// ranks and wherever it begins.

@@ -67,16 +67,20 @@ impl Machine {
         let driver =
             self.driver.as_ref().map_or(String::new(), |driver| format!(" driver {driver}"));
         let text = format!("{} {} cores{driver} libtorch {LIBTORCH}", self.processor, self.cores);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-        let name: String = text.to_lowercase().chars().map(plain).collect();
-        let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
-        format!("{}.yaml", words.join("-"))
+        format!("{}.yaml", plain(&text))
     }
 
     /// The path of its measured file; none where the user has no folder for such things.
     pub fn file(&self) -> Option<PathBuf> {
         Some(cache_folder()?.join("devices").join(self.file_name()))
     }
+}
+
+/// A name of small letters, digits, points and hyphens.
+pub fn plain(text: &str) -> String {
+    let text = text.to_lowercase();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 /// The folder of what lmplan measures: `LMPLAN_CACHE_DIR`, or `lmplan` in the user's cache folder

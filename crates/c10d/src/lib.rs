@@ -21,7 +21,8 @@ pub use kernels::{
     Adam, Attended, adam, attention, attention_backward, lamb_update, layer_norm_backward,
 };
 pub use memory::{
-    Gpu, Memory, count_cpu_memory, fresh_pages, gpu, keep_host_memory, load_cuda, memory, reset_peak,
+    Gpu, Memory, count_cpu_memory, fresh_pages, gpu, keep_host_memory, load_cuda, memory,
+    reset_peak,
 };
 pub use power::{Power, Sample};
 pub use process::{STOP, die_with_parent, send_signal};

@@ -7,7 +7,7 @@ use crate::cli::args::Verbosity;
 use crate::cli::output::{stem, write_whole};
 use crate::executor::calibrate::{Calibrated, Request, calibrate};
 use crate::executor::caught::caught;
-use crate::spec::machine::{CACHE_VARIABLE, LOCALHOST_CORE, Machine, read_measured};
+use crate::spec::machine::{CACHE_VARIABLE, LOCALHOST_CORE, Machine, plain, read_measured};
 use crate::spec::{self, DeviceSpec, Source};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -72,17 +72,17 @@ pub(super) fn here(
     let kept = path.as_deref().map_or_else(|| Err(no_folder()), |path| keep(path, &device));
     let how = "`lmplan calibrate` measures it with more care, `verify --recalibrate` again";
     let took = calibration.duration.get();
-    let device_file = match (kept, &shown) {
-        (Ok(()), Some(path)) => {
+    let device_file = match kept {
+        Ok(()) => {
+            let path = shown.as_deref().unwrap_or_default();
             say(&format!("measured in {took:.0} s and kept in {path}; {how}"));
             shown
         }
-        (Err(error), _) => {
+        Err(error) => {
             let why = error.to_string();
             say(&format!("measured in {took:.0} s and not kept ({}); {how}", why.trim()));
             None
         }
-        (Ok(()), None) => None,
     };
     Ok((device, Calibrated { device_file, now: true, calibration }))
 }
@@ -106,13 +106,7 @@ fn machine(cuda: bool) -> Result<Machine, Failure> {
 
 /// The name of a measured device.
 fn name_of(machine: &Machine, cuda: bool) -> String {
-    if !cuda {
-        return LOCALHOST_CORE.to_owned();
-    }
-    let words = machine.processor.to_lowercase();
-    let words: Vec<&str> =
-        words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.join("-")
+    if cuda { plain(&machine.processor) } else { LOCALHOST_CORE.to_owned() }
 }
 
 fn measure(

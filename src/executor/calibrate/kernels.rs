@@ -54,6 +54,9 @@ pub(super) struct Measured {
     pub(super) interruptions: f64,
 }
 
+/// Kernels with the seconds of each run.
+type Times = Vec<(Kernel, Vec<f64>)>;
+
 /// A probe is run again, so often in all, where it had to ask for memory.
 const TRIES: usize = 3;
 
@@ -170,13 +173,8 @@ impl Meanwhile {
     /// Runs a rank `repeats` times: each of its kernels with its times, in times of what a product
     /// or a copy took just before and after. So a moment in which the machine is slow does not make
     /// those kernels slow that happened to be timed in it.
-    fn timed(
-        &mut self,
-        job: &Job,
-        rank: &mut Rank,
-        repeats: usize,
-    ) -> Result<Vec<(Kernel, Vec<f64>)>> {
-        let mut all: Vec<(Kernel, Vec<f64>)> = Vec::new();
+    fn timed(&mut self, job: &Job, rank: &mut Rank, repeats: usize) -> Result<Times> {
+        let mut all: Times = Vec::new();
         let mut before = self.gauge.read();
         self.readings.push(before);
         for _ in 0..repeats {
@@ -265,7 +263,7 @@ fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
 
 /// Runs a rank: each of its kernels with its times, the optimizer's passes as one; and whether it
 /// found its memory where it had left it.
-fn timed(job: &Job, rank: &mut Rank) -> Result<(Vec<(Kernel, Vec<f64>)>, bool)> {
+fn timed(job: &Job, rank: &mut Rank) -> Result<(Times, bool)> {
     rank.recorder.clear();
     let (ran, steady) = gauge::steady(|| rank.iteration());
     ran?;
@@ -304,11 +302,7 @@ fn optimizer(job: &Job, rank: &Rank) -> Kernel {
 }
 
 /// Adds a round's times to those of the rounds before, kernel by kernel.
-fn gather(
-    samples: &mut Vec<Sample>,
-    found: Vec<(Kernel, Vec<f64>)>,
-    of: impl Fn(&mut Sample) -> &mut Vec<f64>,
-) {
+fn gather(samples: &mut Vec<Sample>, found: Times, of: impl Fn(&mut Sample) -> &mut Vec<f64>) {
     for (index, (kernel, seconds)) in found.into_iter().enumerate() {
         if samples.len() == index {
             samples.push(Sample { kernel, alone_s: Vec::new(), busy_s: Vec::new() });

@@ -45,7 +45,17 @@ impl Document for DeviceSpec {
                 found.add(Finding::new(SIZE, path, message));
             }
         }
-        if let Some(shared) = self.measured.as_ref().and_then(|table| table.contention.as_ref()) {
+        let shared = self.measured.as_ref().and_then(|table| table.contention.as_ref());
+        let paces = [
+            ("measured/pace", self.measured.as_ref().and_then(|table| table.pace)),
+            ("measured/contention/pace", shared.and_then(|shared| shared.pace)),
+        ];
+        for (path, pace) in paces.into_iter().filter_map(|(path, pace)| Some((path, pace?))) {
+            for (what, time) in [("product", pace.product), ("copy", pace.copy)] {
+                found.positive(SIZE, format!("{path}/{what}"), time.get(), 1e3, &time.to_string());
+            }
+        }
+        if let Some(shared) = shared {
             let path = "measured/contention";
             found.count(SIZE, format!("{path}/ranks"), shared.ranks, 2, 1_000_000);
             let bandwidth = shared.memory_bandwidth;
