@@ -28,10 +28,12 @@ fn localhost_is_this_machine_where_it_was_measured() {
     let folder = tempfile::tempdir().unwrap();
     let before = search(folder.path());
     let said = String::from_utf8_lossy(&before.stderr);
-    assert!(said.contains("lmplan calibrate"), "{said}");
     let machine = Machine::host();
     let (mut device, _): (DeviceSpec, _) =
         spec::load_device(LOCALHOST_CORE, Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    // Where these tests run on a machine like that of the catalogue's file, that one holds.
+    let own = machine.measured(&device);
+    assert_eq!(said.contains("lmplan calibrate"), !own, "{said}");
     device.memory = Bytes::new(device.memory.get() + (1 << 30));
     device.calibration = Some(Calibration {
         processor: machine.processor.clone(),
