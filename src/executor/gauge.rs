@@ -4,6 +4,7 @@
 //! a second later. So a product and a copy are timed between whatever else is timed, when a machine
 //! is calibrated and when a plan is run on it, and predictions are made for the pace of the run.
 
+use super::error::Result;
 use super::measure::usual;
 use crate::spec::Pace;
 use crate::units::Seconds;
@@ -83,12 +84,21 @@ impl Gauge {
 /// millisecond.
 const FRESH_PAGES: u64 = 64;
 
-/// Runs something, and says whether it found its memory where it, or others, had left it. Pages that
-/// the kernel has to give first, filled with zeros, take longer than most passes over them.
-pub fn steady<T>(f: impl FnOnce() -> T) -> (T, bool) {
-    let before = lmplan_c10d::fresh_pages();
-    let result = f();
-    (result, lmplan_c10d::fresh_pages().saturating_sub(before) <= FRESH_PAGES)
+/// Runs something until it finds its memory where it, or others, had left it, at most `tries` times.
+/// Pages that the kernel has to give first, filled with zeros, take longer than most passes over them.
+///
+/// # Errors
+/// The first of its own.
+pub fn until_steady<T>(tries: usize, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut left = tries;
+    loop {
+        let before = lmplan_c10d::fresh_pages();
+        let result = f()?;
+        left = left.saturating_sub(1);
+        if left == 0 || lmplan_c10d::fresh_pages().saturating_sub(before) <= FRESH_PAGES {
+            return Ok(result);
+        }
+    }
 }
 
 impl Default for Gauge {

@@ -108,13 +108,8 @@ pub fn execute(
     lmplan_c10d::warm_up(options.device)?;
     let before = lmplan_c10d::memory(options.device)?.current;
     let mut rank = setup::of_program(job, program, seat, tensor, groups, &options)?;
-    for _ in 0..WARM_UPS {
-        let (ran, steady) = gauge::steady(|| rank.iteration());
-        ran?;
-        if steady || cuda {
-            break;
-        }
-    }
+    // A GPU's memory is its allocator's.
+    gauge::until_steady(if cuda { 1 } else { WARM_UPS }, || rank.iteration())?;
     if let Some(gauge) = gauge {
         rank.recorder.with_gauge(gauge);
     }

@@ -57,7 +57,7 @@ pub(super) struct Measured {
 /// Kernels with the seconds of each run.
 type Times = Vec<(Kernel, Vec<f64>)>;
 
-/// A probe is run again, so often in all, where it had to ask for memory.
+/// Runs of a probe at most, until one asks for no memory.
 const TRIES: usize = 3;
 
 /// Rounds over all probes, and runs of each in a round, alone and busy.
@@ -122,7 +122,7 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
     let probes = probes(quick, device.is_cuda());
     let (rounds, repeats) = rounds(quick);
     let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
-    let (mut alone, mut busy) = (Meanwhile::new(), Meanwhile::new());
+    let (mut alone, mut busy) = (Meanwhile::new(device), Meanwhile::new(device));
     let mut kept: Vec<Option<(Job, Rank)>> = probes.iter().map(|_| None).collect();
     for _ in 0..rounds {
         for ((probe, kept), samples) in probes.iter().zip(&mut kept).zip(&mut all) {
@@ -132,13 +132,11 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
             };
             wait(world)?;
             if world.rank() == 0 {
-                let found = alone.timed(&job, &mut rank, repeats)?;
-                gather(samples, found, |sample| &mut sample.alone_s);
+                alone.time((&job, &mut rank), repeats, samples, |sample| &mut sample.alone_s)?;
             }
             wait(world)?;
             if world.size() > 1 {
-                let found = busy.timed(&job, &mut rank, repeats)?;
-                gather(samples, found, |sample| &mut sample.busy_s);
+                busy.time((&job, &mut rank), repeats, samples, |sample| &mut sample.busy_s)?;
             }
             wait(world)?;
             // The few of a quick run are small.
@@ -161,47 +159,51 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
 
 /// How fast the machine was while kernels were timed.
 struct Meanwhile {
-    gauge: Gauge,
+    /// None beside a GPU, whose pace is not that of the host's cores.
+    gauge: Option<Gauge>,
     readings: Vec<Reading>,
 }
 
 impl Meanwhile {
-    fn new() -> Meanwhile {
-        Meanwhile { gauge: Gauge::new(), readings: Vec::new() }
+    fn new(device: Device) -> Meanwhile {
+        Meanwhile { gauge: (device == Device::Cpu).then(Gauge::new), readings: Vec::new() }
     }
 
-    /// Runs a rank `repeats` times: each of its kernels with its times, in times of what a product
-    /// or a copy took just before and after. So a moment in which the machine is slow does not make
-    /// those kernels slow that happened to be timed in it.
-    fn timed(&mut self, job: &Job, rank: &mut Rank, repeats: usize) -> Result<Times> {
-        let mut all: Times = Vec::new();
-        let mut before = self.gauge.read();
-        self.readings.push(before);
+    fn read(&mut self) -> Option<Reading> {
+        let reading = self.gauge.as_mut()?.read();
+        self.readings.push(reading);
+        Some(reading)
+    }
+
+    /// Runs a rank `repeats` times and adds the times of its kernels to `of` the samples, in times of
+    /// what a product or a copy took just before and after. So a moment in which the machine is slow
+    /// does not make those kernels slow that happened to be timed in it.
+    fn time(
+        &mut self,
+        (job, rank): (&Job, &mut Rank),
+        repeats: usize,
+        samples: &mut Vec<Sample>,
+        of: fn(&mut Sample) -> &mut Vec<f64>,
+    ) -> Result<()> {
+        let tries = if self.gauge.is_some() { TRIES } else { 1 };
+        let mut before = self.read();
         for _ in 0..repeats {
-            let mut found = timed(job, rank);
-            for _ in 1..TRIES {
-                if found.as_ref().is_ok_and(|(_, steady)| !steady) {
-                    found = timed(job, rank);
+            let mut found = gauge::until_steady(tries, || timed(job, rank))?;
+            let after = self.read();
+            if let (Some(before), Some(after)) = (before, after) {
+                let pace = before.between(after);
+                for (kernel, seconds) in &mut found {
+                    let unit = if follows_copies(kernel) { pace.copy_s } else { pace.product_s };
+                    seconds.iter_mut().for_each(|seconds| *seconds /= unit);
                 }
             }
-            let (found, _) = found?;
-            let after = self.gauge.read();
-            self.readings.push(after);
-            let pace = before.between(after);
             before = after;
-            for (index, (kernel, mut seconds)) in found.into_iter().enumerate() {
-                let unit = if follows_copies(&kernel) { pace.copy_s } else { pace.product_s };
-                seconds.iter_mut().for_each(|seconds| *seconds /= unit);
-                match all.get_mut(index) {
-                    Some((_, so_far)) => so_far.extend(seconds),
-                    None => all.push((kernel, seconds)),
-                }
-            }
+            gather(samples, found, of);
         }
-        Ok(all)
+        Ok(())
     }
 
-    /// Seconds at the usual pace, of times in products or copies.
+    /// Seconds at the usual pace, of times in products or copies; as they are where no pace is known.
     fn at_its_pace(&self, copies: bool, times: &mut [f64]) {
         let Some(pace) = gauge::pace(&self.readings) else { return };
         let unit = if copies { pace.copy } else { pace.product };
@@ -261,12 +263,10 @@ fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
     Ok((job, rank))
 }
 
-/// Runs a rank: each of its kernels with its times, the optimizer's passes as one; and whether it
-/// found its memory where it had left it.
-fn timed(job: &Job, rank: &mut Rank) -> Result<(Times, bool)> {
+/// Runs a rank: each of its kernels with its times, the optimizer's passes as one.
+fn timed(job: &Job, rank: &mut Rank) -> Result<Times> {
     rank.recorder.clear();
-    let (ran, steady) = gauge::steady(|| rank.iteration());
-    ran?;
+    rank.iteration()?;
     let mut all = Vec::new();
     for timed in measure::timed(&rank.recorder) {
         if let Some(Instruction::Compute { kernel, .. }) = timed.instruction(&rank.program) {
@@ -277,7 +277,7 @@ fn timed(job: &Job, rank: &mut Rank) -> Result<(Times, bool)> {
     let of = |what: &Beside| beside.get(what).cloned().unwrap_or_default();
     let steps = of(&Beside::GradientNorm).into_iter().zip(of(&Beside::Optimizer));
     all.push((optimizer(job, rank), steps.map(|(norm, update)| norm + update).collect()));
-    Ok((all, steady))
+    Ok(all)
 }
 
 /// The optimizer's passes over all parameters of a rank, as one.
@@ -302,7 +302,7 @@ fn optimizer(job: &Job, rank: &Rank) -> Kernel {
 }
 
 /// Adds a round's times to those of the rounds before, kernel by kernel.
-fn gather(samples: &mut Vec<Sample>, found: Times, of: impl Fn(&mut Sample) -> &mut Vec<f64>) {
+fn gather(samples: &mut Vec<Sample>, found: Times, of: fn(&mut Sample) -> &mut Vec<f64>) {
     for (index, (kernel, seconds)) in found.into_iter().enumerate() {
         if samples.len() == index {
             samples.push(Sample { kernel, alone_s: Vec::new(), busy_s: Vec::new() });
