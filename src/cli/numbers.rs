@@ -19,7 +19,7 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
 }
 
 /// Whether the text is a number below zero.
-fn is_negative(text: &str) -> bool {
+pub(super) fn is_negative(text: &str) -> bool {
     text.trim().strip_prefix('-').is_some_and(|rest| scaled(rest).is_some_and(|n| n > 0.0))
 }
 

@@ -1,6 +1,7 @@
 //! Parts of the plan that the user fixes.
 
 use super::args::named;
+use super::numbers::is_negative;
 use super::output::words;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::conflict::Asked;
@@ -43,7 +44,7 @@ impl FromStr for Counts {
     fn from_str(text: &str) -> Result<Self, String> {
         let count = |part: &str| -> Result<u64, String> {
             let wrong = || format!("`{part}` is no count: write `8`, `4,8` or `1..4`");
-            if part.trim().strip_prefix('-').is_some_and(|rest| rest.parse::<u64>().is_ok()) {
+            if is_negative(part) {
                 return Err(format!("`{part}` is less than 1: write 1 or more"));
             }
             let value: u64 = part.trim().parse().map_err(|_| wrong())?;

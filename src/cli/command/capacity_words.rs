@@ -132,15 +132,10 @@ fn more(
     let range = advice::more_devices(&cluster.job.cluster, given, devices[s], factor)?;
     let nodes = if cluster.job.cluster.network.is_some() { "" } else { ", on several nodes" };
     let range = format!("`{range}` searches for them");
-    Some(if factor < 10.0 {
-        format!(
-            "{factor:.1} times as many devices, if speed grew with their number{nodes}: {range}"
-        )
-    } else {
-        format!(
-            "{factor:.0} times as many devices, if speed grew with their number{nodes}: {range}"
-        )
-    })
+    let digits = usize::from(factor < 10.0);
+    Some(format!(
+        "{factor:.digits$} times as many devices, if speed grew with their number{nodes}: {range}"
+    ))
 }
 
 /// The cluster's name as it was given.
