@@ -2,15 +2,17 @@
 
 use super::Failure;
 use super::output::{shell_word, word};
+use crate::capacity::sizeless;
 use crate::graph::GraphError;
 use crate::planner::infeasible::fits_evenly;
 use crate::planner::job::{Job, JobError};
 use crate::planner::space::Pins;
 use crate::spec::catalog::names_from;
 use crate::spec::{
-    Cluster, ClusterSpec, Kind, ModelSpec, ScheduleKind, StackSpec, load_cluster, load_model,
-    load_stack,
+    self, Cluster, ClusterSpec, Finding, Kind, ModelSpec, ScheduleKind, StackSpec, load_cluster,
+    load_model, load_stack,
 };
+use crate::units::Bytes;
 use std::path::Path;
 
 /// Most devices of a range that is proposed.
@@ -34,6 +36,83 @@ fn like(cluster: &ClusterSpec) -> Vec<(u64, String)> {
         .collect();
     found.sort();
     found
+}
+
+/// The cluster of that name, or of that name up to its size (`a100` of `a100x8`): the one nearest to
+/// `devices`.
+pub fn called(name: &str, devices: u64) -> Option<String> {
+    let folder = Path::new(".");
+    let size = |given: &str| Some(Cluster::load(given, folder).ok()?.0.num_devices());
+    let mut found: Vec<(u64, String)> = names_from(Kind::Cluster, folder)
+        .into_iter()
+        .filter(|known| known.starts_with(name))
+        .filter_map(|known| {
+            let own = size(&known)?;
+            let kind = sizeless(&known, own);
+            (known == name || kind.strip_suffix('x') == Some(name)).then_some((own, known))
+        })
+        .collect();
+    found.sort_by_key(|(own, known)| (known != name, own.abs_diff(devices), *own));
+    found.into_iter().next().map(|(_, known)| known)
+}
+
+/// Clusters of as many devices with so much memory on each that a plan of `pins` fits, at most three,
+/// those of the least memory first. `need`: what the plan that comes closest needs on a device.
+pub fn roomier(job: &Job, pins: &Pins, devices: u64, need: Bytes) -> Vec<String> {
+    let folder = Path::new(".");
+    let mut found: Vec<(Bytes, String)> = names_from(Kind::Cluster, folder)
+        .into_iter()
+        .filter_map(|name| {
+            let (cluster, _) = Cluster::load(&name, folder).ok()?;
+            let memory = cluster.groups.iter().map(|group| group.device.memory).min()?;
+            let enough = memory >= need && cluster.num_devices() == devices;
+            if !enough || !spec::job_findings(&job.model, &cluster).is_empty() {
+                return None;
+            }
+            let other = Job::new(job.model.clone(), cluster, job.stack.clone()).ok()?;
+            fits_evenly(&other, &other.space(pins.clone())).then_some((memory, name))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// [`roomier`] clusters in words.
+pub fn roomier_words(job: &Job, pins: &Pins, devices: u64, need: Bytes) -> Option<String> {
+    let names = roomier(job, pins, devices, need);
+    let names: Vec<String> = names.iter().map(|name| format!("`--cluster {name}`")).collect();
+    (!names.is_empty())
+        .then(|| format!("{}: devices with more memory, on which a plan fits", names.join(" or ")))
+}
+
+/// [`job_findings`](spec::job_findings), with clusters that have the peak which devices lack.
+pub fn job_findings(model: &ModelSpec, cluster: &Cluster) -> Vec<Finding> {
+    let mut findings = spec::job_findings(model, cluster);
+    let places = if findings.is_empty() { Vec::new() } else { with_peak(model, cluster) };
+    for help in findings.iter_mut().filter_map(|finding| finding.help.as_mut()) {
+        if !places.is_empty() {
+            help.push_str(&format!(": {}", places.join(" or ")));
+        }
+    }
+    findings
+}
+
+/// Clusters of about as many devices whose devices have a peak for a model's precision, three at most,
+/// those with the least first.
+fn with_peak(model: &ModelSpec, cluster: &Cluster) -> Vec<String> {
+    let folder = Path::new(".");
+    let devices = cluster.num_devices();
+    let mut found: Vec<(u64, f64, String)> = names_from(Kind::Cluster, folder)
+        .into_iter()
+        .filter_map(|name| {
+            let (other, _) = Cluster::load(&name, folder).ok()?;
+            let [group] = other.groups.as_slice() else { return None };
+            let peak = group.device.peak.get(&model.training.precision)?.get();
+            Some((other.num_devices().abs_diff(devices), peak, format!("`--cluster {name}`")))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then_with(|| a.2.cmp(&b.2)));
+    found.into_iter().take(3).map(|(.., name)| name).collect()
 }
 
 /// The smallest cluster of the nodes that `cluster` has with so many devices.
@@ -104,12 +183,15 @@ pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option
     if !fitting.is_empty() {
         return Some(format!("{kinds} with {}", fitting.join(" or ")));
     }
-    let (_, name, _) = found.first()?;
-    Some(format!(
-        "{} has {kinds}, but none of its plans with evenly spread layers fits the memory: more devices \
-         or a smaller `--global-batch` need less",
-        named(name)
-    ))
+    let all: Vec<String> = found.iter().map(|(_, name, _)| format!("`{name}`")).collect();
+    (!all.is_empty()).then(|| {
+        let stacks = if all.len() == 1 { "the stack" } else { "stacks" };
+        format!(
+            "{kinds} with {stacks} {}: but there no plan with evenly spread layers fits the memory, for \
+             which more devices or a smaller `--global-batch` are needed",
+            all.join(", ")
+        )
+    })
 }
 
 /// Whether any plan of a job with evenly spread layers fits under another stack.

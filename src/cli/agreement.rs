@@ -25,8 +25,8 @@ pub struct Flags<'a> {
     pub precision: Option<Precision>,
     /// `--lora-rank` and `--lora-targets`.
     pub lora: Option<&'a LoraArgs>,
-    /// Whether the plan would do for the model, cluster and stack that flags name.
-    pub suits: Option<&'a dyn Fn() -> bool>,
+    /// Whether the plan would do for the model, cluster and stack that flags name: as [`suits`].
+    pub suits: Option<&'a dyn Fn() -> Result<u64, String>>,
 }
 
 impl std::fmt::Debug for Flags<'_> {
@@ -45,12 +45,13 @@ pub fn agree(
     plan: &Plan,
     certificate: Option<&Value>,
 ) -> Result<(), Failure> {
-    names_agree(flags, path, plan)?;
+    let in_report = certificate.is_some();
+    names_agree(flags, path, plan, in_report)?;
     let path = path.display();
     if let Some(given) = flags.global_batch.filter(|given| *given != plan.batch.global) {
         let batch = &plan.batch;
         let other = match divides(plan, given) {
-            true => "change `global` under `batch` in the plan".to_owned(),
+            true => change("`global` under `batch`", in_report),
             false => format!(
                 "search a plan for {given}, which this one's replicas and micro-batches do not \
                  divide: `{}`",
@@ -67,9 +68,9 @@ pub fn agree(
         Failure::BadInput(format!(
             "`--{flag} {given}`, but `{path}` {place} {own}: leave the flag out, or {}",
             if place == SEARCHED {
-                "copy the plan alone to another folder and predict it there"
+                format!("search a plan with it: `{}`", search_command(flags, plan))
             } else {
-                "change `lora` in the plan"
+                change("`lora`", in_report)
             }
         ))
     };
@@ -95,27 +96,45 @@ pub fn agree(
     Ok(())
 }
 
+/// How something in a plan is changed: what stands beside it in a report is true of it as it is.
+fn change(what: &str, in_report: bool) -> String {
+    match in_report {
+        true => format!("copy the plan alone to another folder and change {what} in the copy"),
+        false => format!("change {what} in the plan"),
+    }
+}
+
 /// Refuses a model, cluster or stack other than the plan's.
-fn names_agree(flags: &Flags<'_>, path: &Path, plan: &Plan) -> Result<(), Failure> {
+fn names_agree(
+    flags: &Flags<'_>,
+    path: &Path,
+    plan: &Plan,
+    in_report: bool,
+) -> Result<(), Failure> {
     let path = path.display();
     let kinds =
         ["model", "cluster", "stack"].into_iter().zip([&plan.model, &plan.cluster, &plan.stack]);
     for ((kind, own), given) in kinds.zip(flags.names) {
         let Some((given, named)) = given else { continue };
         let same = |name: &str| stem(name) == stem(own);
-        if !own.is_empty() && !same(given) && !named.is_some_and(same) {
-            let other = match flags.suits.is_some_and(|suits| suits()) {
-                true => format!("change `{kind}` in the plan"),
-                false => format!(
-                    "search a plan for `{given}`, which this one does not suit: `{}`",
-                    search_command(flags, plan)
-                ),
-            };
-            return Err(Failure::BadInput(format!(
-                "`--{kind} {given}`, but `{path}` is a plan for {kind} `{own}`: give that one, or \
-                 {other}"
-            )));
+        if own.is_empty() || same(given) || named.is_some_and(same) {
+            continue;
         }
+        let command = search_command(flags, plan);
+        let instead = match flags.suits.map(|suits| suits()) {
+            Some(Ok(0)) => change(&format!("`{kind}`"), in_report),
+            Some(Ok(idle)) => format!(
+                "search a plan for all its devices: `{command}`; or {}, and {idle} of them stand idle",
+                change(&format!("`{kind}`"), in_report),
+            ),
+            Some(Err(why)) => format!(
+                "search a plan for `{given}`, which this one does not suit ({why}): `{command}`"
+            ),
+            None => format!("search a plan for `{given}`: `{command}`"),
+        };
+        return Err(Failure::BadInput(format!(
+            "`--{kind} {given}`, but `{path}` is a plan for {kind} `{own}`: give that one, or {instead}"
+        )));
     }
     Ok(())
 }
@@ -129,17 +148,29 @@ fn divides(plan: &Plan, global: u64) -> bool {
     global.is_multiple_of(p.data.saturating_mul(plan.batch.micro).saturating_mul(round).max(1))
 }
 
-/// Whether a plan would do for a model, cluster and stack that it was not made for.
-pub fn suits(plan: &Plan, model: &ModelSpec, cluster: &Cluster, stack: &StackSpec) -> bool {
+/// Whether a plan would do for a model, cluster and stack that it was not made for: how many devices
+/// of the cluster it leaves idle.
+///
+/// # Errors
+/// Why it would not.
+pub fn suits(
+    plan: &Plan,
+    model: &ModelSpec,
+    cluster: &Cluster,
+    stack: &StackSpec,
+) -> Result<u64, String> {
     if plan.parallelism.pipeline > 1 && !stack.schedules.contains(&plan.schedule) {
-        return false;
+        let (schedule, stack) = (word(plan.schedule), &stack.name);
+        return Err(format!("its schedule is `{schedule}`, which the stack `{stack}` lacks"));
     }
     let mut model = model.clone();
     if let Some(lora) = &plan.lora {
         model.training.lora = Some(lora.clone());
     }
-    let job = Job::new(model, cluster.clone(), stack.clone());
-    job.is_ok_and(|job| Choice::of_plan(&job, plan).is_ok())
+    let devices = cluster.num_devices();
+    let job = Job::new(model, cluster.clone(), stack.clone()).map_err(|error| error.to_string())?;
+    Choice::of_plan(&job, plan).map_err(|error| error.to_string())?;
+    Ok(devices.saturating_sub(plan.devices()))
 }
 
 /// The search of what flags name, and the plan where they name nothing.

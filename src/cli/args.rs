@@ -7,9 +7,7 @@ use super::command::{
 };
 use super::numbers::{parse_count, parse_length};
 use super::tuning_args::LoraArgs;
-use crate::spec::{
-    self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec, job_findings,
-};
+use crate::spec::{self, Cluster, Document, ModelSpec, Precision, Source, SpecError, StackSpec};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use schemars::JsonSchema;
@@ -257,7 +255,7 @@ impl JobArgs {
         let (model, model_source) = self.model.load(folder)?;
         let (cluster, cluster_source) = Cluster::load(&self.cluster, folder)?;
         let (stack, stack_source) = spec::load_stack(self.stack(), folder)?;
-        let findings = job_findings(&model, &cluster);
+        let findings = super::advice::job_findings(&model, &cluster);
         if !findings.is_empty() {
             // A recipe from the command line stands nowhere in the model's file.
             return Err(Failure::Spec(if self.model.precision.is_some() {

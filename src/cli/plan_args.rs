@@ -8,7 +8,7 @@ use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
-use crate::spec::{self, Cluster, ModelSpec, Precision, SpecError, job_findings};
+use crate::spec::{self, Cluster, ModelSpec, Precision, SpecError};
 use clap::Args;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -83,8 +83,10 @@ impl PlanArgs {
             let cluster = cluster.or_else(|| Cluster::of_plan(&plan.cluster, &path, folder).ok());
             let stack = stack.as_ref().map(|(stack, _)| stack.clone());
             let stack = stack.or_else(|| Some(spec::load_stack(&plan.stack, folder).ok()?.0));
-            matches!((model, cluster, stack), (Some(model), Some(cluster), Some(stack))
-                if suits(&plan, &model, &cluster, &stack))
+            match (model, cluster, stack) {
+                (Some(model), Some(cluster), Some(stack)) => suits(&plan, &model, &cluster, &stack),
+                _ => Err("what it names can not be read".to_owned()),
+            }
         };
         let flags = Flags {
             names,
@@ -130,7 +132,7 @@ impl PlanArgs {
         };
         let (stack, _) = spec::load_stack(&names[2], folder)?;
         let mut findings = spec::Document::findings(&model);
-        findings.extend(job_findings(&model, &cluster));
+        findings.extend(super::advice::job_findings(&model, &cluster));
         if !findings.is_empty() {
             let what = format!("`{}` with model `{}`", path.display(), model.name);
             return Err(Failure::Spec(SpecError::unplaced(findings, &what)));

@@ -57,7 +57,13 @@ fn syntax(source: &Source, error: &serde_json::Error) -> SpecError {
     }
     let said = error.to_string();
     let what = said.split(" at line ").next().unwrap_or_default();
-    let message = format!("the file is no JSON: {what}");
+    let starts = |word: &str| source.text.lines().any(|line| line.starts_with(word));
+    let found = match () {
+        () if starts("parallelism:") => "a plan of lmplan".to_owned(),
+        () if starts("num_layers:") => "a model file of lmplan".to_owned(),
+        () => format!("no JSON: {what}"),
+    };
+    let message = format!("the file is {found}");
     let mark = Mark { span: at..at, label: "" };
     let help = "give the `config.json` of a Hugging Face model; a model file in YAML needs no import: \
                 `--model FILE` reads it";

@@ -73,7 +73,11 @@ pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibil
             devices = found.map(|(devices, _)| devices);
             remedies.extend(found.map(|(devices, as_fixed)| {
                 let without = if as_fixed { "" } else { ", without the fixed parts" };
-                format!("{devices} such devices instead of {}{without}", job.devices)
+                let tried = match devices / job.devices {
+                    2 => String::new(),
+                    _ => format!("; with layers spread evenly none fits on {}", devices / 2),
+                };
+                format!("{devices} such devices instead of {}{without}{tried}", job.devices)
             }));
         }
     }

@@ -98,6 +98,24 @@ impl<'a> Checker<'a> {
         schema
     }
 
+    /// `` `field: …` (what it is) ``, for help; fields that a mapping has to have are named.
+    fn describe(&self, schema: &'a Schema, field: &str) -> String {
+        let schema = &schema["properties"][field];
+        let description = schema["description"].as_str().unwrap_or_default();
+        let first = description.split(['.', ';', ':', '\n']).next().unwrap_or_default();
+        let inner = self.resolve(schema)["required"].as_array().into_iter().flatten();
+        let inner: Vec<&str> = inner.filter_map(Schema::as_str).collect();
+        let mut about = lower_first(first);
+        if !inner.is_empty() {
+            about.push_str(&format!("; needs {}", listed(&inner)));
+        }
+        if about.is_empty() {
+            format!("`{field}: …`")
+        } else {
+            format!("`{field}: …` ({about})")
+        }
+    }
+
     fn object(&mut self, node: &Node, schema: &'a Schema, name: &str) {
         let Value::Mapping(entries) = &node.value else {
             return self.expected(node, name, "a mapping of fields", object_example(schema));
@@ -122,7 +140,8 @@ impl<'a> Checker<'a> {
             .filter(|field| !meant.contains(field))
             .collect();
         if !missing.is_empty() {
-            let adds: Vec<String> = missing.iter().map(|field| describe(schema, field)).collect();
+            let adds: Vec<String> =
+                missing.iter().map(|field| self.describe(schema, field)).collect();
             let message = format!("{name} lacks {}", listed(&missing));
             let help = format!("add {}", adds.join(", "));
             let at = node.first_span();
@@ -306,17 +325,6 @@ impl<'a> Checker<'a> {
             let mark = Mark { span: at.clone(), label };
             self.found.push(Diagnostic::placed(code, message, self.source, mark, None, help));
         }
-    }
-}
-
-/// `` `field: …` (what it is) ``, for help.
-fn describe(schema: &Schema, field: &str) -> String {
-    let description = schema["properties"][field]["description"].as_str().unwrap_or_default();
-    let first = description.split(['.', ';', ':', '\n']).next().unwrap_or_default();
-    if first.is_empty() {
-        format!("`{field}: …`")
-    } else {
-        format!("`{field}: …` ({})", lower_first(first))
     }
 }
 

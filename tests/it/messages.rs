@@ -155,14 +155,15 @@ fn lmplan(folder: &Path) -> assert_cmd::Command {
 fn wrong_inputs_are_told_what_the_page_says() {
     let folder = folder();
     let mut page = String::from(
-        "# What is said to wrong inputs\n\nEach message names what was found, and what to do \
-         instead; what is possible besides where that is a\nshort list. Whether a value divides as it \
-         has to is looked up; whether a plan with it fits the memory is\ntried before it is proposed; \
-         whether more devices keep a deadline is not known before the command that is\nproposed has \
-         searched them. A test runs every command and compares (`BLESS=1 cargo test --test it \
-         messages`\nwrites the page anew). Exit codes are those of \
-         [README.md](../README.md#for-scripts). `best/` holds a report\nof GPT-3 1.3B on 8 A100 with \
-         a global batch of 32, `plan.yaml` its plan alone.\n",
+        "# What is said to wrong inputs\n\nEach message names what was found and what to do instead, \
+         and what is possible where that is a\nshort list. What is proposed has been looked up or \
+         tried: values divide as they have to, plans \"fit\" by\ntheir memory with layers spread \
+         evenly, clusters and stacks are in the catalogue. Not tried: whether more\ndevices keep a \
+         deadline, where a command that searches for it is given, and whether a value that \
+         divides\nfits the memory, where nothing is said of memory. A test runs every command and \
+         compares\n(`BLESS=1 cargo test --test it messages` writes the page anew). Exit codes are \
+         those of\n[README.md](../README.md#for-scripts). `best/` holds a report of GPT-3 1.3B on 8 \
+         A100 with a global batch of\n32, `plan.yaml` its plan alone.\n",
     );
     let mut count = 0;
     for (title, commands) in PARTS {

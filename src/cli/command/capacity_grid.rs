@@ -99,7 +99,7 @@ fn clusters<'a>(
                 )
             }));
         }
-        let findings = spec::job_findings(model, &cluster);
+        let findings = advice::job_findings(model, &cluster);
         if !findings.is_empty() {
             return Err(Failure::Spec(if args.model.precision.is_some() {
                 spec::SpecError::unplaced(findings, "`--precision`")
@@ -157,9 +157,14 @@ fn known_prices(args: &CapacityArgs, grid: &Grid) -> Result<(), Failure> {
     let mut options: Vec<String> =
         known.iter().map(|known| format!("`--price {known}={price}`")).collect();
     options.push(format!("`--price {price}` for all of them"));
+    let more = advice::called(&name, grid.clusters.first().map_or(1, |c| c.given.1));
+    let more = more.map_or(String::new(), |more| {
+        let clusters: Vec<&str> = known.iter().copied().chain([more.as_str()]).collect();
+        let clusters = clusters.join(",");
+        format!("; `--cluster {clusters} --price {more}={price}` reviews `{more}` too")
+    });
     Err(Failure::Usage(format!(
-        "`--price {name}={price}` names none of the clusters, which are `{}`: write {}, or add a \
-         cluster of that name with `--cluster`",
+        "`--price {name}={price}` names none of the clusters, which are `{}`: write {}{more}",
         known.join("`, `"),
         options.join(" or ")
     )))

@@ -4,7 +4,7 @@ use super::capacity::CapacityArgs;
 use super::search::{rounded, rounded_up};
 use crate::capacity::{Cell, Grid, GridCluster, Review};
 use crate::cli::advice;
-use crate::planner::infeasible::{conflict, devices_needed, pin_remedy};
+use crate::planner::infeasible::{closest, conflict, devices_needed, pin_remedy};
 use crate::planner::job::Job;
 use crate::planner::space::Space;
 use crate::units::{Seconds, UsDollars};
@@ -24,7 +24,11 @@ pub(super) fn beyond_limits(args: &CapacityArgs, review: &Review, grid: &Grid) -
         let run = length(fastest);
         limits.push(words(deadline));
         let times = times(run / deadline, "long");
-        facts.push(format!("the fastest, on {}, takes {run}{times}", place((c, s))));
+        let iteration = Seconds::new(fastest.prediction.iteration_time_s);
+        facts.push(format!(
+            "the fastest, on {}, takes {run}{times}, {iteration} an iteration",
+            place((c, s))
+        ));
     }
     if let Some(budget) = args.budget {
         limits.push(budget.to_string());
@@ -105,7 +109,8 @@ fn wider(args: &CapacityArgs, review: &Review) -> Option<String> {
 }
 
 /// More devices, where the deadline asks for them, the fastest run is on the most there were, and
-/// more of them were still much faster.
+/// more of them were still much faster. None where even the cheapest run is beyond the budget: on more
+/// devices none costs less.
 fn more(
     args: &CapacityArgs,
     (review, grid): (&Review, &Grid),
@@ -113,6 +118,10 @@ fn more(
     fastest: &Cell,
 ) -> Option<String> {
     let deadline = args.deadline?;
+    let costs = review.cells().filter_map(|(_, cell)| cell.cost_usd).min_by(f64::total_cmp);
+    if args.budget.zip(costs).is_some_and(|(budget, cost)| cost > budget.get()) {
+        return None;
+    }
     let factor = length(fastest) / deadline;
     let devices = &review.clusters[c].devices;
     if factor <= 1.0 {
@@ -188,8 +197,10 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
 
 /// How many devices of a cluster's kind would do.
 fn enough(args: &CapacityArgs, cluster: &GridCluster, job: &Job, space: &Space) -> Vec<String> {
+    let need = closest(job, space).map(|closest| closest.memory.total());
+    let roomier = need.and_then(|need| advice::roomier_words(job, &space.pins, job.devices, need));
     let Some((devices, as_fixed)) = devices_needed(job, space) else {
-        return vec!["a cluster of devices with more memory, or a smaller model".to_owned()];
+        return roomier.into_iter().collect();
     };
     let fits = if as_fixed { "a plan fits" } else { "a plan without the fixed parts fits" };
     let given = given(args, cluster);
@@ -203,5 +214,5 @@ fn enough(args: &CapacityArgs, cluster: &GridCluster, job: &Job, space: &Space) 
             "a cluster of several nodes, with a `network`, and `--devices {devices}`: on so many {fits}"
         ),
     };
-    vec![help, "a cluster of devices with more memory".to_owned()]
+    [help].into_iter().chain(roomier).collect()
 }

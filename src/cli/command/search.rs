@@ -241,7 +241,12 @@ fn other_names(args: &SearchArgs, job: &Job, why: &Infeasibility) -> String {
     let stacks =
         stacks.and_then(|_| advice::stacks_with(&args.pins.schedule, job, &pins(args, job)));
     let stacks = stacks.map(|stacks| format!("\nhelp: {stacks}"));
-    larger.into_iter().chain(stacks).collect()
+    let roomier = why.devices.and(why.closest.as_ref()).and_then(|closest| {
+        let need = closest.memory.total();
+        advice::roomier_words(job, &pins(args, job), job.devices, need)
+    });
+    let roomier = roomier.map(|roomier| format!("\nhelp: {roomier}"));
+    larger.into_iter().chain(roomier).chain(stacks).collect()
 }
 
 /// The review of more devices that a deadline asks for. What fixes the replicas fixes the devices
