@@ -101,9 +101,9 @@ impl<'a> BoundInput<'a> {
         };
         let stage = input.least_elements(BlockTimes::trained) / candidate.pipeline;
         let sharded = candidate.sharding != OptimizerSharding::None;
-        let share = if sharded { stage / candidate.data } else { stage };
+        let share = if sharded { stage / candidate.replicas() } else { stage };
         input.after_pipeline = links.gradient_norm + prices.optimizer_step(share);
-        if candidate.data > 1 {
+        if candidate.replicas() > 1 {
             input.price_communication(prices, shape);
         }
         input
@@ -173,7 +173,7 @@ impl<'a> BoundInput<'a> {
             embedding: self.embedding,
             head: self.head,
         };
-        if self.candidate.data == 1 || self.candidate.sharding < OptimizerSharding::Zero2 {
+        if self.candidate.replicas() == 1 || self.candidate.sharding < OptimizerSharding::Zero2 {
             return work;
         }
         let communication = self.gather + self.reduce;
@@ -189,7 +189,7 @@ impl<'a> BoundInput<'a> {
     /// pass, which takes `backward`: gradients that are reduced once are reduced beside or after
     /// that pass.
     pub(super) fn least_tail(&self, layers: u64, backward: SimTime, first: bool) -> SimTime {
-        if self.candidate.data == 1 || self.candidate.sharding >= OptimizerSharding::Zero2 {
+        if self.candidate.replicas() == 1 || self.candidate.sharding >= OptimizerSharding::Zero2 {
             return SimTime::ZERO;
         }
         let embedding = if first { self.embedding_reduce } else { SimTime::ZERO };
@@ -205,7 +205,7 @@ impl<'a> BoundInput<'a> {
         let share = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = u128::from(elements) * u128::from(bytes);
             if self.candidate.sharding >= from {
-                whole / u128::from(self.candidate.data)
+                whole / u128::from(self.candidate.replicas())
             } else {
                 whole
             }

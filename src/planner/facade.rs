@@ -103,9 +103,11 @@ fn point(
     }
 }
 
-/// A candidate in short: `t8 p8 d1 b1 v2`.
+/// A candidate in short: `t8 p8 d1 b1 v2`, with `c2` after the data-parallel ways where sequences are
+/// split.
 pub fn label(c: &Candidate) -> String {
-    format!("t{} p{} d{} b{} v{}", c.tensor, c.pipeline, c.data, c.micro_batch, c.chunks)
+    let context = if c.context > 1 { format!(" c{}", c.context) } else { String::new() };
+    format!("t{} p{} d{}{context} b{} v{}", c.tensor, c.pipeline, c.data, c.micro_batch, c.chunks)
 }
 
 fn summary(objective: Objective, found: &Found) -> SearchSummary {

@@ -157,7 +157,7 @@ impl<'a> MemoryBound<'a> {
         let (all, trained) = (elements(held), elements(BlockTimes::trained));
         let share = |elements: u64, bytes: u64, from: OptimizerSharding| {
             let whole = elements as f64 * bytes as f64;
-            if candidate.sharding >= from { whole / candidate.data as f64 } else { whole }
+            if candidate.sharding >= from { whole / candidate.replicas() as f64 } else { whole }
         };
         let [parameter, gradient, optimizer] = self.input.memory.state;
         share(all, parameter, OptimizerSharding::Zero3)

@@ -32,3 +32,5 @@ pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, Sear
 mod master_tests;
 #[cfg(test)]
 mod search_tests;
+#[cfg(test)]
+mod synthetic;

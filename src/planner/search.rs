@@ -8,7 +8,7 @@
 //! Work is done in batches whose size and content do not depend on threads, so neither does the
 //! result.
 
-use super::bound::{BoundInput, ways_bound};
+use super::bound::ways_bound;
 use super::costs::Costs;
 use super::objective::{Objective, Score};
 use super::outcome::SearchStatus;
@@ -175,23 +175,7 @@ impl Engine<'_> {
 
     /// The candidates of a group, each with its own bound.
     fn open(&self, ways: Ways, group_bound: SimTime) -> Vec<(SimTime, Candidate)> {
-        let costs = self.solver.costs;
-        let bound = |candidate: Candidate| {
-            let Candidate { tensor, micro_batch, sequence_parallel, .. } = candidate;
-            let blocks = costs.blocks(tensor, micro_batch, sequence_parallel);
-            let links = costs.links(&candidate);
-            let prices = costs.prices(&candidate);
-            let input = BoundInput::new(
-                &candidate,
-                self.solver.space.num_layers,
-                &blocks,
-                &links,
-                prices.as_ref(),
-                &costs.shape(&candidate),
-                costs.memory(&candidate),
-            );
-            (input.bound().max(group_bound), candidate)
-        };
+        let bound = |candidate| (self.solver.bound(&candidate).max(group_bound), candidate);
         self.solver.space.candidates(ways).into_iter().map(bound).collect()
     }
 

@@ -166,6 +166,11 @@ impl Solver<'_> {
         solved
     }
 
+    /// What no plan of `candidate` is faster than, by single paths; the end of time where none fits.
+    pub fn bound(&self, candidate: &Candidate) -> SimTime {
+        Priced::new(self, candidate).bounds().bound()
+    }
+
     /// The master problem whose optimum is the time of `solution`: the columns of its candidate
     /// that may be part of a plan as fast, and the paths that prove it. For a second solver.
     pub fn master_of(&self, solution: &Solution, shape: &PipelineShape) -> Option<Master> {
