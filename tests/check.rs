@@ -1,13 +1,16 @@
 //! The independent check: accepts what the search writes, and rejects what was tampered with.
 
 use lmplan::check::{Check, Severity, Subject, check};
-use lmplan::plan::Plan;
+use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::choice::Choice;
 use lmplan::planner::facade::{Answer, Planned, Request, plan};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::predict::predict;
 use lmplan::planner::space::Pins;
-use lmplan::spec::{Cluster, load_model, load_stack};
+use lmplan::spec::{Cluster, LoraSpec, ScheduleKind, load_model, load_stack};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 fn job() -> Job {
@@ -28,8 +31,9 @@ fn planned(job: &Job, objective: Objective) -> Planned {
     }
 }
 
-fn run(job: &Job, plan: &Plan, results: &Value, certificate: &Value) -> Check {
-    check(&Subject {
+/// A plan to be checked, with nothing beside it.
+fn subject<'a>(job: &'a Job, plan: &'a Plan) -> Subject<'a> {
+    Subject {
         plan,
         model: &job.model,
         graph: &job.graph,
@@ -37,9 +41,14 @@ fn run(job: &Job, plan: &Plan, results: &Value, certificate: &Value) -> Check {
         devices: job.devices,
         memory: job.device.memory,
         peak_flops: job.cost().device().peak().get(),
-        results: Some(results),
-        certificate: Some(certificate),
-    })
+        results: None,
+        certificate: None,
+    }
+}
+
+fn run(job: &Job, plan: &Plan, results: &Value, certificate: &Value) -> Check {
+    let (results, certificate) = (Some(results), Some(certificate));
+    check(&Subject { results, certificate, ..subject(job, plan) })
 }
 
 #[test]
@@ -115,4 +124,146 @@ fn tampering_is_found() {
 
 fn rows<'a>(certificate: &'a mut Value, name: &str) -> &'a mut Vec<Value> {
     certificate[name].as_array_mut().expect("rows")
+}
+
+/// A plan by hand: what it shows, model, stack, (t, p, d, c, v), micro-batch, and what else it has.
+struct Given {
+    what: &'static str,
+    model: &'static str,
+    stack: &'static str,
+    ways: [u64; 5],
+    micro: u64,
+    change: fn(&mut Plan),
+}
+
+/// Plans that run, one for each thing that a plan can have.
+fn accepted() -> Vec<Given> {
+    let given =
+        |what, model, ways, change| Given { what, model, stack: "lmplan", ways, micro: 1, change };
+    vec![
+        given("one device", "gpt2-124m", [1, 1, 1, 1, 1], |_| {}),
+        given("tensor-parallel", "gpt2-355m", [4, 1, 1, 1, 1], |_| {}),
+        given("sequence-parallel", "gpt2-355m", [4, 1, 2, 1, 1], |p| {
+            p.parallelism.sequence_parallel = true;
+        }),
+        given("grouped heads", "llama3-8b", [4, 2, 2, 1, 1], |_| {}),
+        given("replicas", "bert-large", [1, 1, 8, 1, 1], |_| {}),
+        given("ZeRO-1", "gpt2-355m", [1, 1, 8, 1, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero1;
+        }),
+        given("ZeRO-2", "gpt2-355m", [1, 1, 8, 1, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero2;
+        }),
+        given("ZeRO-3", "gpt2-355m", [2, 1, 4, 1, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero3;
+        }),
+        given("context", "gpt2-355m", [1, 1, 2, 4, 1], |_| {}),
+        given("context with ZeRO-1", "gpt2-355m", [1, 1, 2, 4, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero1;
+        }),
+        given("context with ZeRO-3 and tensors", "gpt2-355m", [2, 1, 2, 2, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero3;
+        }),
+        given("context alone with ZeRO-2", "gpt2-355m", [1, 2, 1, 4, 1], |p| {
+            p.optimizer_sharding = OptimizerSharding::Zero2;
+        }),
+        given("1F1B", "gpt2-355m", [1, 4, 2, 1, 1], |_| {}),
+        given("GPipe", "gpt2-355m", [1, 4, 2, 1, 1], |p| p.schedule = ScheduleKind::Gpipe),
+        given("interleaved", "gpt2-355m", [1, 4, 2, 1, 3], |p| {
+            p.schedule = ScheduleKind::Interleaved;
+        }),
+        given("interleaved with short ends", "llama3-405b", [8, 16, 1, 1, 8], |p| {
+            p.schedule = ScheduleKind::Interleaved;
+            let mut layers = [[0, 0, 8]; 16];
+            (layers[0], layers[15]) = ([0, 0, 7], [0, 0, 7]);
+            p.stages = stages(&layers);
+        }),
+        given("uneven stages", "gpt2-355m", [1, 2, 2, 1, 1], |p| {
+            p.stages = stages(&[[2, 0, 7], [3, 4, 8]]);
+        }),
+        given("recomputation", "gpt2-355m", [1, 2, 1, 1, 1], |p| {
+            p.stages = stages(&[[0, 12, 0], [0, 0, 12]]);
+        }),
+        given("adapters", "llama2-7b", [2, 2, 2, 1, 1], |p| p.lora = Some(adapters())),
+        given("adapters with ZeRO-3", "llama2-7b", [1, 1, 8, 1, 1], |p| {
+            p.lora = Some(adapters());
+            p.optimizer_sharding = OptimizerSharding::Zero3;
+        }),
+    ]
+}
+
+fn adapters() -> LoraSpec {
+    serde_json::from_value(serde_json::json!({"rank": 8})).expect("adapters")
+}
+
+/// Stages with so many layers that recompute nothing, the attention core, everything.
+fn stages(layers: &[[u64; 3]]) -> Vec<StagePlan> {
+    let mut next = 0;
+    let stage = |[none, selective, full]: &[u64; 3]| {
+        let first = next;
+        next += none + selective + full;
+        StagePlan {
+            layers: format!("{first}..{next}"),
+            devices: String::new(),
+            recompute: RecomputeCounts { none: *none, selective: *selective, full: *full },
+        }
+    };
+    layers.iter().map(stage).collect()
+}
+
+#[test]
+fn plans_that_run_are_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for Given { what, model: name, stack, ways: [t, p, d, c, v], micro, change } in accepted() {
+        let devices = t * p * d * c;
+        let (mut model, _) = load_model(name, folder).expect("a model");
+        let mut plan = Plan {
+            model: name.to_owned(),
+            cluster: "b200x256".to_owned(),
+            stack: stack.to_owned(),
+            parallelism: Parallelism {
+                tensor: t,
+                pipeline: p,
+                data: d,
+                context: c,
+                expert: 1,
+                virtual_stages: v,
+                sequence_parallel: false,
+            },
+            batch: Batch { global: 4 * p * d * micro, micro },
+            lora: None,
+            schedule: ScheduleKind::OneFOneB,
+            optimizer_sharding: OptimizerSharding::None,
+            stages: Vec::new(),
+            operators: BTreeMap::new(),
+        };
+        change(&mut plan);
+        model.training.global_batch_size = plan.batch.global;
+        model.training.lora.clone_from(&plan.lora);
+        let (cluster, _) = Cluster::load(&plan.cluster, folder).expect("a cluster");
+        let (stack, _) = load_stack(stack, folder).expect("a stack");
+        let job = Job::new(model, cluster, stack).expect("a job");
+        let choice = Choice::of_plan(&job, &plan).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let plan = choice.plan(&job, [&plan.model, &plan.cluster, &plan.stack].map(|n| n.as_str()));
+        assert_eq!(plan.devices(), devices, "{what}");
+        let predicted = predict(&job, &choice).expect("a schedule that runs");
+        let results = serde_json::json!({"prediction": predicted.prediction});
+        let found =
+            check(&Subject { results: Some(&results), certificate: None, ..subject(&job, &plan) });
+        assert!(found.holds(), "{what}: {:#?}", found.findings);
+        let half = half_of_the_states(&results);
+        let found =
+            check(&Subject { results: Some(&half), certificate: None, ..subject(&job, &plan) });
+        assert!(!found.holds(), "{what}: half of the optimizer's states are missed");
+    }
+}
+
+/// Results that claim half of the memory of optimizer states.
+fn half_of_the_states(results: &Value) -> Value {
+    let mut results = results.clone();
+    for stage in results["prediction"]["stages"].as_array_mut().expect("stages") {
+        let bytes = stage["optimizer_bytes"].as_f64().expect("a number");
+        stage["optimizer_bytes"] = (bytes / 2.0).into();
+    }
+    results
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Subject};
 use crate::graph::{BlockKind, OpKind};
-use crate::plan::OptimizerSharding;
+use crate::plan::{OptimizerSharding, Plan};
 use crate::spec::{Optimizer, Precision, ScheduleKind};
 use serde_json::Value;
 
@@ -121,7 +121,7 @@ fn recount(subject: &Subject<'_>, q: usize, stage: &Value, check: &mut Check) {
     }
     let [all, trained] = counts;
     let share = |from: OptimizerSharding| {
-        if plan.optimizer_sharding >= from && p.data > 1 { p.data as f64 } else { 1.0 }
+        if plan.optimizer_sharding >= from { sharers(plan) as f64 } else { 1.0 }
     };
     let [parameter, gradient, optimizer] = state(subject);
     let claims = [
@@ -166,6 +166,11 @@ fn recount(subject: &Subject<'_>, q: usize, stage: &Value, check: &mut Check) {
     }
 }
 
+/// Ranks that hold the same parameters: replicas, and those that share a replica's sequences.
+fn sharers(plan: &Plan) -> u64 {
+    plan.parallelism.data.saturating_mul(plan.parallelism.context)
+}
+
 /// Bytes of the inputs of all layers for the micro-batches in flight: what is kept even under full
 /// recomputation (Korthikanti et al. 2022, §5), sharded as far as it can be.
 fn least_activations(subject: &Subject<'_>, q: usize, layers: u64) -> f64 {
@@ -175,10 +180,11 @@ fn least_activations(subject: &Subject<'_>, q: usize, layers: u64) -> f64 {
         Precision::Fp32 | Precision::Tf32 => 4.0,
         _ => 2.0,
     };
-    let rows = (plan.batch.micro * subject.model.sequence_length) as f64;
+    let rows = (plan.batch.micro * subject.model.sequence_length) as f64 / p.context as f64;
     let input = rows * subject.model.hidden_size as f64 * element / p.tensor as f64;
-    let chunk_layers = layers as f64 / p.virtual_stages as f64;
-    in_flight(subject, q as u64) as f64 * chunk_layers * input
+    // A chunk at an end may have a layer fewer than the others.
+    let chunk_layers = layers / p.virtual_stages;
+    (in_flight(subject, q as u64) * chunk_layers) as f64 * input
 }
 
 /// Chunk activations alive at once on a stage: forwards before the first backward, plus one.
@@ -209,7 +215,7 @@ fn time(subject: &Subject<'_>, prediction: &Value, stages: &[Value], check: &mut
         }
     }
     let flops = subject.graph.model_flops(plan.batch.global).get();
-    let used = plan.parallelism.tensor * plan.parallelism.pipeline * plan.parallelism.data;
+    let used = plan.parallelism.tensor * plan.parallelism.pipeline * sharers(plan);
     let floor = flops / (used as f64 * subject.peak_flops);
     // Fused causal attention skips half of its share, which is less than half of the whole.
     if claimed < floor * 0.5 {

@@ -16,6 +16,10 @@ pub(super) fn check(subject: &Subject<'_>, check: &mut Check) {
         check.error(CODE, "a number of ways or a batch is zero".to_owned());
         return;
     }
+    if p.context > 1 && !subject.model.sequence_length.is_multiple_of(p.context) {
+        let length = subject.model.sequence_length;
+        check.error(CODE, format!("{length} tokens of a sequence are split {} ways", p.context));
+    }
     if used > subject.devices {
         check.error(CODE, format!("{used} devices are used, {} are there", subject.devices));
     }
@@ -94,7 +98,11 @@ fn schedule(subject: &Subject<'_>, check: &mut Check, micro_batches: u64) {
                     format!("{micro_batches} micro-batches for {stages} stages interleaved");
                 check.error(CODE, message);
             }
-            if !subject.model.num_layers.is_multiple_of(stages.saturating_mul(chunks)) {
+            // Chunks are equal, or are with the embedding and the head as a layer each (Dubey et al.
+            // 2024, §3.3.2).
+            let layers = subject.model.num_layers;
+            let parts = stages.saturating_mul(chunks);
+            if !layers.is_multiple_of(parts) && !layers.saturating_add(2).is_multiple_of(parts) {
                 check.error(CODE, "interleaved chunks are not equal".to_owned());
             }
         }

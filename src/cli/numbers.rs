@@ -33,7 +33,13 @@ pub fn counts(
 fn within(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
     let (least, most) = (*range.start(), *range.end());
     let wrong = || {
-        format!("`{text}` is not a whole number: write digits, such as `1536`, or `1e3` or `1.5K`")
+        let digits = text.replace([',', ' ', '\'', '\u{a0}', '\u{202f}'], "");
+        match digits.parse::<u64>() {
+            Ok(digits) if digits > 0 => format!("`{text}` is not a whole number: write `{digits}`"),
+            _ => {
+                format!("`{text}` is not a whole number: write digits; `1.5K` and `1.5e3` are 1500")
+            }
+        }
     };
     if is_negative(text) {
         return Err(format!("`{text}` is less than {least}: write {least} or more"));

@@ -222,7 +222,9 @@ const CHOICES: [&str; 9] = [
 fn unknown_choice(name: &str) -> String {
     let known = CHOICES.join("`, `");
     match crate::spec::nearest(name, CHOICES) {
-        Some(meant) => format!("`{name}` is no choice: did you mean `{meant}`?"),
+        Some(meant) => {
+            format!("`{name}` is no choice: did you mean `{meant}`? There are `{known}`")
+        }
         None => format!("`{name}` is no choice: there are `{known}`"),
     }
 }

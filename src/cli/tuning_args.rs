@@ -79,7 +79,8 @@ impl DatasetArgs {
             (None, Some(examples)) => u128::from(examples) * length,
             (None, None) if self.epochs.is_some() => {
                 return Err(Failure::Usage(
-                    "`--epochs` needs the training set: add `--examples 52K` or `--tokens 10M`"
+                    "`--epochs` needs the size of the training set: add it, such as `--examples 52K` or \
+                     `--tokens 10M`"
                         .to_owned(),
                 ));
             }

@@ -8,9 +8,9 @@ use thiserror::Error;
 pub enum GraphError {
     /// A kind of model that is not planned yet.
     #[error(
-        "`{model}` is a mixture of experts, which is not planned yet: neither how experts are spread \
-         over devices nor what routing tokens to them costs is modelled; dense models of the gpt, \
-         bert and llama families are planned"
+        "`{model}` is a mixture of experts, for which lmplan can not make plans yet: neither how experts \
+         are spread over devices nor what routing tokens to them costs is modelled; it makes plans for \
+         dense models of the gpt, bert and llama families"
     )]
     MixtureOfExperts {
         /// The model.

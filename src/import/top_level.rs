@@ -65,9 +65,12 @@ fn syntax(source: &Source, error: &serde_json::Error) -> SpecError {
     };
     let message = format!("the file is {found}");
     let mark = Mark { span: at..at, label: "" };
-    let help = "give the `config.json` of a Hugging Face model; a model file in YAML needs no import: \
-                `--model FILE` reads it";
-    Diagnostic::placed("import::json", message, source, mark, None, Some(help.to_owned())).into()
+    let other = match starts("parallelism:") {
+        true => "a plan is read by `lmplan simulate --plan`, `explain`, `check` and `export`",
+        false => "a model file in YAML needs no import: `--model FILE` reads it",
+    };
+    let help = format!("give the `config.json` of a Hugging Face model; {other}");
+    Diagnostic::placed("import::json", message, source, mark, None, Some(help)).into()
 }
 
 /// Places of the names and values of the outermost object of valid JSON.

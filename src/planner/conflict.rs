@@ -215,11 +215,14 @@ fn remedy(
     };
     let Some(count) = asked.count else { return leave_out() };
     let mut near = values(space, flag);
-    near.sort_by_key(|value| (value.abs_diff(count), *value));
+    // Of two as near, the one by which the devices divide.
+    let odd = |value: u64| !space.devices.is_multiple_of(value);
+    near.sort_by_key(|value| (value.abs_diff(count), odd(*value), *value));
     if !alone {
         let nearest = near.iter().copied().find(|value| with(&space.pins, *value));
-        let instead =
-            |nearest| format!("`--{flag} {nearest}` instead of `--{flag} {}`", asked.text);
+        let instead = |nearest| {
+            format!("`--{flag} {nearest}` instead of `--{flag} {}`: a plan fits", asked.text)
+        };
         return nearest.map(instead).or_else(leave_out);
     }
     let divides = |value: &u64| {
@@ -336,7 +339,7 @@ mod tests {
         assert_eq!(found.remedies.len(), 3, "{found:?}");
         let found = on_endless(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
         assert!(found.what.contains("`--pp 7 --virtual-stages 2` do not go"), "{found:?}");
-        assert_eq!(found.remedies[0], "`--pp 8` instead of `--pp 7`");
+        assert_eq!(found.remedies[0], "`--pp 8` instead of `--pp 7`: a plan fits");
     }
 
     #[test]
@@ -344,7 +347,10 @@ mod tests {
         let space = space(&[("dp", 8), ("micro-batch", 16)]);
         let small = |pins: &Pins| pins.micro_batch.as_ref().is_none_or(|sizes| sizes[0] <= 2);
         let found = conflict(&space, Known { stack: "mine", fits: &small }).unwrap();
-        assert_eq!(found.remedies, ["`--micro-batch 2` instead of `--micro-batch 16`"]);
+        assert_eq!(
+            found.remedies,
+            ["`--micro-batch 2` instead of `--micro-batch 16`: a plan fits"]
+        );
         let free = |pins: &Pins| pins.micro_batch.is_none();
         let found = conflict(&space, Known { stack: "mine", fits: &free }).unwrap();
         assert_eq!(found.remedies, ["leave out `--micro-batch`"]);

@@ -73,11 +73,7 @@ pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibil
             devices = found.map(|(devices, _)| devices);
             remedies.extend(found.map(|(devices, as_fixed)| {
                 let without = if as_fixed { "" } else { ", without the fixed parts" };
-                let tried = match devices / job.devices {
-                    2 => String::new(),
-                    _ => format!("; with layers spread evenly none fits on {}", devices / 2),
-                };
-                format!("{devices} such devices instead of {}{without}{tried}", job.devices)
+                format!("{devices} such devices instead of {}{without}", job.devices)
             }));
         }
     }
@@ -204,15 +200,21 @@ pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
     all.then(|| "leave out all fixed parts: then a plan fits".to_owned())
 }
 
-/// How many devices of the same kind would do, in powers of two times those there are, and whether
-/// with the parts that are fixed.
+/// How many devices of the same kind would do, with layers spread evenly, and whether with the parts
+/// that are fixed: a power of two times those there are, or whole nodes of five, six or seven eighths
+/// of that.
 pub fn devices_needed(job: &Job, space: &Space) -> Option<(u64, bool)> {
+    let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node).max(1);
     let with = |pins: &Pins| {
         let enough = |devices: &u64| {
             let pins = pins.clone();
             fits_evenly(job, &Space { devices: *devices, pins, ..space.clone() })
         };
-        [2, 4, 8, 16, 32, 64].into_iter().map(|factor| job.devices * factor).find(enough)
+        let doubled = |factor: u64| job.devices.saturating_mul(factor);
+        let most = [2, 4, 8, 16, 32, 64].into_iter().map(doubled).find(enough)?;
+        let eighths = [5, 6, 7].into_iter().map(|eighths| most / 8 * eighths);
+        let whole = |devices: &u64| most.is_multiple_of(8) && devices.is_multiple_of(per_node);
+        eighths.filter(whole).find(enough).or(Some(most))
     };
     let as_fixed = with(&space.pins).map(|devices| (devices, true));
     if as_fixed.is_some() || space.pins.asked.is_empty() {

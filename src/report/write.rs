@@ -67,7 +67,7 @@ fn put(dir: &Path, files: &[ReportFile], earlier: Earlier<'_>) -> Result<(), Wri
         }
     }
     if dir.exists() && !dir.is_dir() {
-        let source = io::Error::new(io::ErrorKind::NotADirectory, "it is a file");
+        let source = io::Error::new(io::ErrorKind::NotADirectory, "it is a file; give a folder");
         return Err(WriteError { path: dir.to_owned(), action: "used as a folder", source });
     }
     let mut undo = Undo::default();

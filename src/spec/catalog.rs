@@ -150,8 +150,11 @@ fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecErro
             ([], None) => format!("{list}; a path to a file is good too"),
             ([], Some(meant)) | (&[meant], _) => {
                 let experts = kind == Kind::Model && has_experts(meant, folder);
-                let experts =
-                    if experts { ", a mixture of experts, which is not planned yet" } else { "" };
+                let experts = if experts {
+                    ", a mixture of experts, for which no plans are made yet"
+                } else {
+                    ""
+                };
                 format!("did you mean `{meant}`{experts}? {list}")
             }
             (several, _) if several.len() > FAMILY => format!(

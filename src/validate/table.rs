@@ -33,6 +33,9 @@ impl fmt::Display for TableError {
 const REQUIRED: [&str; 8] =
     ["id", "source", "hardware", "gpus", "layers", "hidden", "heads", "seq_len"];
 
+/// Columns of which one says what was measured.
+const MEASURED: [&str; 3] = ["iter_time_s", "samples_per_s", "tokens_per_s_per_gpu"];
+
 /// One line of a table: cells by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cells<'a> {
@@ -106,7 +109,9 @@ pub fn read_runs(file: &str, text: &str) -> Result<Vec<Row>, TableError> {
         let message = match missing.len() == REQUIRED.len() {
             true => format!(
                 "this is no table of measured runs: such a one is a file of comma-separated values \
-                 whose first line names its columns, at least `{names}`"
+                 whose first line names its columns, at least `{names}`, and of `{}` one for \
+                 what was measured",
+                MEASURED.join("`, `")
             ),
             false => format!("the table has no column `{names}`: add it to every line"),
         };

@@ -80,10 +80,15 @@ fn clusters<'a>(
         if let Some((other, twin, _)) = found.iter().find(|(other, c, _)| kind(other, c) == own) {
             let sizes = [twin.num_devices(), cluster.num_devices()];
             return Err(Failure::Usage(if *other == name {
-                format!(
-                    "`--cluster {name}` is given twice: give it once; `--devices` sets how many \
-                     devices"
-                )
+                let spec = &cluster.spec;
+                let more = match (&spec.network, advice::several_nodes(spec)) {
+                    (None, Some(several)) => {
+                        let devices = 2 * cluster.num_devices();
+                        format!("for two of them, `--cluster {several} --devices {devices}`")
+                    }
+                    _ => "`--devices` sets how many devices".to_owned(),
+                };
+                format!("`--cluster {name}` is given twice: give it once; {more}")
             } else if sizes[0] == sizes[1] {
                 format!(
                     "`--cluster {other}` and `--cluster {name}` have the same name: give one, or \

@@ -140,7 +140,7 @@ fn more(
     let given = given(args, cluster);
     let range = advice::more_devices(&cluster.job.cluster, given, devices[s], factor)?;
     let nodes = if cluster.job.cluster.network.is_some() { "" } else { ", on several nodes" };
-    let range = format!("`{range}` searches for them");
+    let range = format!("`{range}` searches whether any number does");
     let digits = usize::from(factor < 10.0);
     Some(format!(
         "{factor:.digits$} times as many devices, if speed grew with their number{nodes}: {range}"

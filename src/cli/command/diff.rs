@@ -108,7 +108,7 @@ fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
         let beside = beside.filter(|path| path.is_file()).map(|path| path.display().to_string());
         let beside: Vec<String> = beside.collect();
         let help = match beside.first() {
-            Some(first) => format!("give `{first}` beside it"),
+            Some(first) => format!("give `{first}` beside it, or that of another report or plan"),
             None => GOOD.to_owned(),
         };
         return Err(bad(format!(

@@ -225,7 +225,7 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
     let [_, cluster, _] = args.job.plan_names();
     if let Some(range) = advice::more_devices(&job.cluster, &cluster, job.devices, factor) {
         let command = review_command(args, &range, deadline);
-        text.push_str(&format!("; `{command}` searches for how many it takes"));
+        text.push_str(&format!("; `{command}` searches whether any number does"));
     }
     Ok(text)
 }
@@ -235,7 +235,7 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
 fn other_names(args: &SearchArgs, job: &Job, why: &Infeasibility) -> String {
     let larger = why.devices.and_then(|devices| {
         let name = advice::of_size(&job.cluster, devices)?;
-        Some(format!("\nhelp: `--cluster {name}` has as many"))
+        Some(format!("\nhelp: `--cluster {name}` has enough"))
     });
     let stacks = why.conflict.as_ref();
     let stacks =
