@@ -1,6 +1,6 @@
 //! Time to render a whole report.
 
-#[path = "../tests/report_sample/mod.rs"]
+#[path = "../tests/it/report_sample.rs"]
 mod report_sample;
 
 use criterion::Criterion;

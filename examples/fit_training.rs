@@ -57,7 +57,7 @@ const XLA: &[&str] = &["xla"];
 const PARAMETERS: [(&str, What, f64, f64); 22] = [
     ("products V100", What::Products(&["v100"]), 0.8, 0.2),
     // The weight-gradient passes of Qi et al. 2024, timed within training, hold this one down
-    // (tests/cost_calibration.rs).
+    // (tests/it/cost_calibration.rs).
     ("rate A100", What::Rate(&["a100"]), 0.72, 0.02),
     ("rate H100", What::Rate(&["h100", "h200"]), 0.4, 0.5),
     ("rate B200", What::Rate(&["b200"]), 0.4, 0.5),

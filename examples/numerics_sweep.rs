@@ -16,13 +16,13 @@ use lmplan::executor::numerics::{self, Found};
 use lmplan::executor::task::{Mode, Task};
 use lmplan::executor::world::World;
 use lmplan::graph::BlockKind;
+use lmplan::plan::Strategy;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::facade::{Answer, Request, plan as search};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::space::Pins;
-use lmplan::sharding::STRATEGIES;
 use lmplan::spec::{self, Cluster, ModelSpec, Optimizer, Precision, ScheduleKind, StackSpec};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,6 +36,20 @@ const PRECISIONS: [Precision; 3] = [Precision::Fp32, Precision::Fp16Mixed, Preci
 
 /// Fewer than those of `verify`, over which errors in 16 bits are summed.
 const STEPS: u64 = 2;
+
+/// Strategies in the order in which they are drawn, on which the plan of a number depends.
+const DRAWN: [Strategy; 10] = [
+    Strategy::Replicated,
+    Strategy::Sequence,
+    Strategy::Column,
+    Strategy::ColumnGather,
+    Strategy::Row,
+    Strategy::RowScatter,
+    Strategy::Heads,
+    Strategy::Feature,
+    Strategy::Vocabulary,
+    Strategy::VocabularyScatter,
+];
 
 /// A stream of choices (Steele et al. 2014, SplitMix64).
 struct Draw(u64);
@@ -175,25 +189,27 @@ fn shard(drawn: &mut Drawn, job: &Job, number: u64) -> &'static str {
         let mut chosen = BTreeMap::new();
         for node in &job.block(kind).ops {
             let name = job.graph.dag[*node].name.clone();
-            let takes = |strategy: &&'static str| {
+            let takes = |strategy: &Strategy| {
                 let mut plan = drawn.plan.clone();
-                let one = BTreeMap::from([(name.clone(), (*strategy).to_owned())]);
+                let one = BTreeMap::from([(name.clone(), *strategy)]);
                 plan.operators.insert(block.to_owned(), one);
                 Choice::of_plan(job, &plan).is_ok()
             };
-            let offered: Vec<&str> = STRATEGIES.iter().copied().filter(takes).collect();
-            chosen.insert(name, draw.of(&offered).to_owned());
+            let offered: Vec<Strategy> = DRAWN.into_iter().filter(takes).collect();
+            chosen.insert(name, draw.of(&offered));
         }
         drawn.plan.operators.insert(block.to_owned(), chosen);
     }
     // The table is split alike at both of its places, or not at all.
     let split = draw.below(2) == 0;
-    let table = [("embedding", "token", "vocabulary"), ("head", "lm_head", "column")];
-    for (block, operator, strategy) in table.into_iter().chain([("head", "mlm.decoder", "column")])
+    let table =
+        [("embedding", "token", Strategy::Vocabulary), ("head", "lm_head", Strategy::Column)];
+    for (block, operator, strategy) in
+        table.into_iter().chain([("head", "mlm.decoder", Strategy::Column)])
     {
         let at = drawn.plan.operators.get_mut(block).and_then(|block| block.get_mut(operator));
         if let Some(at) = at {
-            *at = if split { strategy } else { "replicated" }.to_owned();
+            *at = if split { strategy } else { Strategy::Replicated };
         }
     }
     "drawn"

@@ -27,7 +27,7 @@ tests() {
         ;;
     *)
         cargo test --quiet --lib -- planner:: sim:: lower:: solver:: >"$1" 2>&1 &&
-            cargo test --quiet --test check --test published_plans --test solvers >>"$1" 2>&1
+            cargo test --quiet --test it --test solvers -- check:: published_plans:: agreement:: >>"$1" 2>&1
         ;;
     esac
 }

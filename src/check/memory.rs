@@ -2,6 +2,7 @@
 
 use super::{Check, Subject};
 use crate::graph::{BlockKind, OpKind};
+use crate::plan::Strategy;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::spec::{Optimizer, Precision, ScheduleKind};
 use serde_json::Value;
@@ -33,11 +34,9 @@ fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: 
     let [mut all, mut trained] = [0; 2];
     for node in &block.ops {
         let op = &subject.graph.dag[*node];
-        let strategy = match chosen {
-            Some(chosen) => chosen.get(&op.name).map_or("replicated", String::as_str),
-            None if t == 1 => "replicated",
-            None => "unknown",
-        };
+        // A plan that is written out names all of its shardings where there is more than one rank.
+        let strategy = chosen.and_then(|chosen| chosen.get(&op.name)).copied();
+        let strategy = strategy.unwrap_or(Strategy::Replicated);
         for parameter in op.parameters() {
             if parameter.tied && !tied_elsewhere {
                 continue;
@@ -48,16 +47,16 @@ fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: 
             // The dimension that is split is padded to a multiple of t.
             let local = match (strategy, &op.kind) {
                 // A whole and B split by columns, or A split by rows and B whole.
-                (s, _) if parameter.is_lora_a() && s.starts_with("row") => whole.div_ceil(t),
+                (s, _) if parameter.is_lora_a() && s.splits_rows() => whole.div_ceil(t),
                 (_, _) if parameter.is_lora_a() => whole,
-                (s, _) if parameter.is_lora_b() && !s.starts_with("column") => whole,
-                (s, OpKind::TokenEmbedding { vocab }) if s.starts_with("vocabulary") => {
+                (s, _) if parameter.is_lora_b() && !s.splits_columns() => whole,
+                (s, OpKind::TokenEmbedding { vocab }) if s.splits_vocabulary() => {
                     vocab.div_ceil(t) * op.width
                 }
-                (s, OpKind::Linear { .. }) if s.starts_with("column") || s == "vocabulary" => {
+                (s, OpKind::Linear { .. }) if s.splits_columns() => {
                     output.div_ceil(t) * (whole / output)
                 }
-                (s, OpKind::Linear { input, .. }) if s.starts_with("row") && is_weight => {
+                (s, OpKind::Linear { input, .. }) if s.splits_rows() && is_weight => {
                     input.div_ceil(t) * output
                 }
                 _ => whole,

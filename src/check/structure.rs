@@ -1,6 +1,7 @@
 //! Whether a plan can be run at all.
 
 use super::{Check, Subject};
+use crate::plan::Strategy;
 use crate::spec::ScheduleKind;
 
 const CODE: &str = "structure";
@@ -123,7 +124,7 @@ fn operators(subject: &Subject<'_>, check: &mut Check) {
             if ops.next().is_none() {
                 check.error(CODE, format!("{block}: the model has no operator `{name}`"));
             }
-            if strategy == "heads" && !subject.model.num_heads.is_multiple_of(t) {
+            if *strategy == Strategy::Heads && !subject.model.num_heads.is_multiple_of(t) {
                 let heads = subject.model.num_heads;
                 check.error(CODE, format!("{block}: {heads} heads are split {t} ways"));
             }

@@ -26,7 +26,7 @@ const HOST_HOP: Seconds = Seconds::new(2e-6);
 ///
 /// Against 1,470 measured collectives of one node: median error at most 9 %, nine tenths within 30 %;
 /// all-reduce over four nodes within 40 % at every size and 10 % from 64 MiB.
-/// `tests/cost_calibration.rs` asserts these.
+/// `tests/it/cost_calibration.rs` asserts these.
 #[derive(Debug, Clone)]
 pub struct CollectiveModel {
     link: LinkSpec,

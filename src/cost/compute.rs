@@ -15,7 +15,7 @@ use crate::units::{Bytes, Flops, FlopsPerSecond, Seconds, SimTime};
 /// Against 30,080 measured products and 7,200 measured attentions of serving frameworks, with sides
 /// of at least 256 and on A100, H100, H200, B200, GB200 and L40S: median error of products at
 /// most 7.5 % (L40S 12 %), nine tenths within 21 % (L40S 25 %); median error of attention forward at
-/// most 4.5 % on A100, 8 % on Hopper, 11.5 % on Blackwell, 12.5 % on L40S. `tests/cost_calibration.rs`
+/// most 4.5 % on A100, 8 % on Hopper, 11.5 % on Blackwell, 12.5 % on L40S. `tests/it/cost_calibration.rs`
 /// asserts these. Measured in short loops; `power_limited_rate` stands between them and training.
 #[derive(Debug, Clone)]
 pub struct DeviceModel {

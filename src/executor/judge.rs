@@ -1,11 +1,12 @@
 //! What errors are allowed.
 //!
 //! In 32 bits an error of a gradient is relative: to the root mean square of the parameter's
-//! gradient, or to a hundredth of that of the largest of a block; where a gradient's parts cancel, as
-//! much is allowed as [`FACTOR`] times what one device is off by. In 16 bits an error is in units of
-//! what one device is off by, both measured against 64 bits over all steps (Dao et al. 2022 test
-//! attention so), and of one rounding at least. What is summed and updated in 32 bits whatever the
-//! precision is held against the same in 64 bits, and may be off by [`TOLERANCE`] always.
+//! gradient, or to a hundredth of that of the largest of a block; a few numbers are held against the
+//! largest parameter of their operator besides. Where a gradient's parts cancel, as much is allowed as
+//! [`FACTOR`] times what one device is off by. In 16 bits an error is in units of what one device is
+//! off by, both measured against 64 bits over all steps (Dao et al. 2022 test attention so), and of
+//! one rounding at least. What is summed and updated in 32 bits whatever the precision is held against
+//! the same in 64 bits, and may be off by [`TOLERANCE`] always.
 
 use super::assemble::{Held, Key, Layout, Whole, key_of, name_of};
 use super::compare::Compared;
@@ -31,8 +32,8 @@ pub(super) const TOLERANCE_64_BITS: f64 = 1e-9;
 /// too.
 pub(super) const FACTOR: f64 = 4.0;
 
-/// Parameters of fewer elements are judged together with the largest of their operator: a few
-/// numbers can be right by chance.
+/// Parameters of fewer elements are judged by the largest of their operator: a few numbers can be
+/// right, or cancel, by chance.
 const FEW: i64 = 16;
 
 /// Squares of what counts for one parameter, summed over its elements and the steps.
@@ -58,8 +59,8 @@ pub(super) struct Judge {
     tolerance: f64,
     /// Unit roundoff of activations, and of gradients and states.
     units: (f64, f64),
-    /// By what name each parameter is judged in 16 bits.
-    names: BTreeMap<Key, String>,
+    /// By which parameter each is judged: itself, but for those of few elements.
+    judged_by: BTreeMap<Key, Key>,
     /// Errors in 16 bits.
     squares: BTreeMap<String, Squares>,
     losses: Vec<[f64; 3]>,
@@ -134,17 +135,17 @@ fn expected(layout: &Layout, one: &Step) -> BTreeMap<Key, Expected> {
     scales(layout, &one.exact).into_iter().map(with).collect()
 }
 
-/// By what name each parameter is judged in 16 bits.
-fn names(layout: &Layout, whole: &Whole) -> BTreeMap<Key, String> {
+/// By which parameter each is judged.
+fn judged_by(layout: &Layout, whole: &Whole) -> BTreeMap<Key, Key> {
     let sizes: BTreeMap<&Key, i64> =
         layout.each(whole).map(|(key, part)| (key, part.size()[0])).collect();
     let operator = |key: &Key| (key.0, key.1, key.2.clone());
-    let name = |(key, size): (&&Key, &i64)| {
+    let by = |(key, size): (&&Key, &i64)| {
         let others = sizes.iter().filter(|(other, _)| operator(other) == operator(key));
         let largest = others.max_by_key(|(_, size)| **size).map_or(*key, |(other, _)| *other);
-        ((*key).clone(), name_of(if *size < FEW { largest } else { key }))
+        ((*key).clone(), (if *size < FEW { largest } else { key }).clone())
     };
-    sizes.iter().map(name).collect()
+    sizes.iter().map(by).collect()
 }
 
 impl Judge {
@@ -155,7 +156,7 @@ impl Judge {
         Judge {
             tolerance: tolerance(double),
             units: (unit, wide),
-            names: if unit > wide { names(layout, whole) } else { BTreeMap::new() },
+            judged_by: judged_by(layout, whole),
             squares: BTreeMap::new(),
             losses: Vec::new(),
             gradients: BTreeMap::new(),
@@ -185,11 +186,13 @@ impl Judge {
                 let key = key_of(state, range);
                 let own = all.narrow(0, range.start, range.length);
                 let sum = &own - layout.part(&after.sums, rank, (state, range))?;
-                let scale = sums.get(&key).copied().unwrap_or_default();
+                let scale_of = |key: &Key| sums.get(key).copied().unwrap_or_default();
+                let by = self.judged_by.get(&key).cloned().unwrap_or_else(|| key.clone());
+                let scale = scale_of(&key).max(scale_of(&by));
                 raise(&mut self.sums, name_of(&key), ratio(root_mean_square(&sum), scale));
                 let error = own - layout.part(&one.exact, rank, (state, range))?;
-                if let Some(expected) = expected.get(&key) {
-                    self.gradient(&key, &error, expected);
+                if let (Some(own), Some(other)) = (expected.get(&key), expected.get(&by)) {
+                    self.gradient((&key, &by), &error, (own, other));
                 }
             }
         }
@@ -197,10 +200,16 @@ impl Judge {
         Ok(())
     }
 
-    fn gradient(&mut self, key: &Key, error: &Tensor, expected: &Expected) {
-        let Expected { scale, noise, kink } = *expected;
+    /// A parameter's gradient against its own and against that of the parameter by which it is judged.
+    fn gradient(
+        &mut self,
+        (key, by): (&Key, &Key),
+        error: &Tensor,
+        (own, other): (&Expected, &Expected),
+    ) {
+        let Expected { scale, noise, kink } = *own;
         if self.in_16_bits() {
-            let name = self.names.get(key).cloned().unwrap_or_else(|| name_of(key));
+            let name = name_of(by);
             let count = error.numel() as f64;
             let squares = self.squares.entry(name).or_default();
             squares.error += square_sum(error);
@@ -208,6 +217,7 @@ impl Judge {
             squares.scale += count * scale * scale;
             return;
         }
+        let (scale, noise) = (scale.max(other.scale), noise.max(other.noise));
         let allowed = (self.tolerance * scale).max(FACTOR * noise) + kink;
         let error = self.tolerance * ratio(root_mean_square(error), allowed);
         raise(&mut self.gradients, name_of(key), error);

@@ -17,7 +17,7 @@ mod torchtitan;
 
 pub use layout::{RankPlace, ranks};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Strategy};
 use crate::spec::{ClusterSpec, ModelSpec, StackSpec};
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ pub struct Subject<'a> {
     /// Its software.
     pub stack: &'a StackSpec,
     /// The shardings that Megatron gives the operators under the plan's ways.
-    pub megatron_operators: &'a BTreeMap<String, BTreeMap<String, String>>,
+    pub megatron_operators: &'a BTreeMap<String, BTreeMap<String, Strategy>>,
 }
 
 /// A plan as another program reads it.

@@ -6,6 +6,7 @@
 
 use super::schedule::{Pipeline, Step};
 use crate::graph::{BlockKind, Op, OpKind, Parameter};
+use crate::plan::Strategy;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::sharding::{Instruction, Layout, Sharding, TensorShape};
 
@@ -122,15 +123,17 @@ impl Operator {
                 let (split, reduced) = match self.op.kind {
                     _ if adapter.is_some() => adapter.unwrap_or_default(),
                     OpKind::Linear { .. } => match (strategy, is_weight) {
-                        ("column" | "column-gather", true) => {
+                        (Strategy::Column | Strategy::ColumnGather, true) => {
                             (Some(usize::from(!parameter.tied)), false)
                         }
-                        ("column" | "column-gather", false) => (Some(0), false),
-                        ("row" | "row-scatter", true) => (Some(usize::from(parameter.tied)), false),
-                        ("row-scatter", false) | ("sequence", _) => (None, true),
+                        (Strategy::Column | Strategy::ColumnGather, false) => (Some(0), false),
+                        (Strategy::Row | Strategy::RowScatter, true) => {
+                            (Some(usize::from(parameter.tied)), false)
+                        }
+                        (Strategy::RowScatter, false) | (Strategy::Sequence, _) => (None, true),
                         _ => (None, false),
                     },
-                    OpKind::TokenEmbedding { .. } if strategy.starts_with("vocabulary") => {
+                    OpKind::TokenEmbedding { .. } if strategy.splits_vocabulary() => {
                         (Some(0), false)
                     }
                     _ => (None, rows_are_split),
@@ -150,8 +153,8 @@ impl Operator {
         let strategy = self.sharding.strategy;
         if parameter.is_lora_a() {
             return Some(match strategy {
-                "row" | "row-scatter" => (Some(0), false),
-                "sequence" | "column" | "column-gather" => (None, true),
+                Strategy::Row | Strategy::RowScatter => (Some(0), false),
+                Strategy::Sequence | Strategy::Column | Strategy::ColumnGather => (None, true),
                 _ => (None, false),
             });
         }
@@ -159,8 +162,8 @@ impl Operator {
             return None;
         }
         Some(match strategy {
-            "column" | "column-gather" => (Some(1), false),
-            "sequence" | "row-scatter" => (None, true),
+            Strategy::Column | Strategy::ColumnGather => (Some(1), false),
+            Strategy::Sequence | Strategy::RowScatter => (None, true),
             _ => (None, false),
         })
     }

@@ -2,8 +2,10 @@
 //! on another cluster.
 
 mod load;
+mod strategy;
 
 pub use load::load_plan;
+pub use strategy::Strategy;
 
 use crate::spec::LoraSpec;
 use crate::spec::stack::ScheduleKind;
@@ -39,7 +41,7 @@ pub struct Plan {
     /// Sharding of each operator of each distinct block (`embedding`, `layer`, `head`);
     /// Megatron's where left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub operators: BTreeMap<String, BTreeMap<String, String>>,
+    pub operators: BTreeMap<String, BTreeMap<String, Strategy>>,
 }
 
 /// Ways of each kind of parallelism; their product (without `expert`) is the number of devices.

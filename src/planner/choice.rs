@@ -7,6 +7,7 @@ use super::search::Found;
 use super::solve::Solution;
 use super::space::Candidate;
 use crate::graph::BlockKind;
+use crate::plan::Strategy;
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use crate::spec::ScheduleKind;
 use std::collections::BTreeMap;
@@ -109,7 +110,7 @@ impl Choice {
         let operators = BLOCKS.iter().zip([&self.embedding, &self.layer, &self.head]).map(
             |((kind, name), option)| {
                 let ops = job.block(*kind).ops.iter().map(|node| job.graph.dag[*node].name.clone());
-                let chosen = ops.zip(option.strategies.iter().map(|s| (*s).to_owned()));
+                let chosen = ops.zip(option.strategies.iter().copied());
                 ((*name).to_owned(), chosen.collect::<BTreeMap<_, _>>())
             },
         );
@@ -304,18 +305,19 @@ fn has_short_ends(candidate: &Candidate, layers: u64) -> bool {
 }
 
 /// Strategies in the order of the block's operators; `replicated` where none is given.
-fn strategies<'a>(
+fn strategies(
     job: &Job,
     kind: BlockKind,
-    chosen: &'a BTreeMap<String, String>,
-) -> Result<Vec<&'a str>, PlanError> {
+    chosen: &BTreeMap<String, Strategy>,
+) -> Result<Vec<Strategy>, PlanError> {
     let names: Vec<&str> =
         job.block(kind).ops.iter().map(|node| job.graph.dag[*node].name.as_str()).collect();
     if let Some(found) = chosen.keys().find(|name| !names.contains(&name.as_str())) {
         let (found, known) = (found.clone(), names.join(", "));
         return Err(PlanError::Unknown { kind: "operator", found, known });
     }
-    Ok(names.iter().map(|name| chosen.get(*name).map_or("replicated", String::as_str)).collect())
+    let strategy = |name: &&str| chosen.get(*name).copied().unwrap_or(Strategy::Replicated);
+    Ok(names.iter().map(strategy).collect())
 }
 
 fn stages_of(job: &Job, plan: &Plan, candidate: &Candidate) -> Result<Vec<[u64; 3]>, PlanError> {

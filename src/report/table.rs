@@ -215,7 +215,7 @@ pub(super) fn operators(input: &ReportInput<'_>) -> Option<Table> {
         .iter()
         .flat_map(|(block, operators)| {
             operators.iter().map(move |(operator, sharding)| {
-                vec![block.clone(), operator.clone(), sharding.clone()]
+                vec![block.clone(), operator.clone(), sharding.to_string()]
             })
         })
         .collect();

@@ -52,6 +52,30 @@ impl Kind {
         }
     }
 
+    /// A field that every file of the kind has, and none of another.
+    const fn mark(self) -> &'static str {
+        match self {
+            Kind::Model => "num_layers",
+            Kind::Cluster => "nodes",
+            Kind::Device => "peak",
+            Kind::Stack => "schedules",
+            Kind::Plan => "parallelism",
+        }
+    }
+
+    /// Whether a file describes something else: `t4.yaml` may be a cluster of the device `t4`.
+    fn is_of_another(self, text: &str) -> bool {
+        let all = [Kind::Model, Kind::Cluster, Kind::Device, Kind::Stack, Kind::Plan];
+        let has = |kind: Kind| {
+            let after = |line: &'_ str| -> bool {
+                let rest = line.strip_prefix(kind.mark()).map(str::trim_start);
+                rest.is_some_and(|rest| rest.starts_with(':'))
+            };
+            text.lines().any(after)
+        };
+        !has(self) && all.into_iter().any(has)
+    }
+
     const fn catalogue(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Kind::Model => MODELS,
@@ -78,7 +102,8 @@ pub fn names_from(kind: Kind, folder: &Path) -> Vec<String> {
 }
 
 /// The text behind a name: the file of that path, then the one in the working folder's `models/`
-/// or `hardware/`, then the catalogue; with or without `.yaml`. The device of this machine's cores is
+/// or `hardware/`, then the catalogue; with or without `.yaml`. A name without a folder or an ending is
+/// that of a YAML file of its kind; a file of just that name comes last. The device of this machine's cores is
 /// what was [measured](super::machine) on it, where it was.
 ///
 /// # Errors
@@ -94,6 +119,7 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
     if let Some(path) = measured {
         return read(&path, path.display().to_string());
     }
+    let mut others = None;
     for path in candidates(kind, name, folder) {
         if path.is_file() {
             if kind == Kind::Plan && path.extension().is_some_and(|extension| extension == "json") {
@@ -103,12 +129,23 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
                 return Err(diagnostic.into());
             }
             let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            return read(&path, shown);
+            let source = read(&path, shown)?;
+            if !is_bare(kind, name) || !kind.is_of_another(&source.text) {
+                return Ok(source);
+            }
+            others.get_or_insert(source);
         }
     }
     if let Some((_, text)) = kind.catalogue().iter().find(|(known, _)| *known == stem) {
         let name = format!("catalogue:{}/{stem}.yaml", kind.folder());
         return Ok(Source { name, text: (*text).to_owned() });
+    }
+    if let Some(source) = others {
+        return Ok(source);
+    }
+    let plain = folder.join(name);
+    if plain.is_file() {
+        return read(&plain, name.to_owned());
     }
     let message = match folder.join(name).is_dir() {
         true if kind == Kind::Plan => format!("the folder {} holds no `plan.yaml`", quoted(name)),
@@ -120,11 +157,21 @@ pub fn find(kind: Kind, name: &str, folder: &Path) -> Result<Source, SpecError> 
     Err(not_found(kind, message, folder, name))
 }
 
+/// Whether a name is no path: it may be that of any file of the folder, such as a program's.
+fn is_bare(kind: Kind, name: &str) -> bool {
+    let path = Path::new(name);
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+    let is_file = ending.is_some_and(|ending| ["yaml", "yml", "json"].contains(&ending));
+    kind != Kind::Plan && path.components().count() == 1 && !is_file
+}
+
 /// Paths that a name may mean, in order.
 fn candidates(kind: Kind, name: &str, folder: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for base in [folder.to_path_buf(), folder.join(kind.folder())] {
-        paths.push(base.join(name));
+        if !is_bare(kind, name) {
+            paths.push(base.join(name));
+        }
         paths.push(base.join(format!("{name}.yaml")));
     }
     if kind == Kind::Plan {

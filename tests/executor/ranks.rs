@@ -2,9 +2,9 @@
 
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
 use lmplan::executor::numerics::{self, Limits};
+use lmplan::plan::Strategy;
 use lmplan::plan::{Batch, Plan};
 use lmplan::planner::choice::Choice;
-use lmplan::sharding::STRATEGIES;
 use lmplan::spec::{
     Activation, ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind,
 };
@@ -122,10 +122,7 @@ fn next(state: &mut u64) -> usize {
 }
 
 /// Strategies that each operator is offered, by block.
-fn offered(
-    model: &ModelSpec,
-    plan: &Plan,
-) -> BTreeMap<String, BTreeMap<String, Vec<&'static str>>> {
+fn offered(model: &ModelSpec, plan: &Plan) -> BTreeMap<String, BTreeMap<String, Vec<Strategy>>> {
     let job = job(model.clone(), true);
     let blocks = [
         ("embedding", lmplan::graph::BlockKind::Embedding),
@@ -137,13 +134,13 @@ fn offered(
         let mut operators = BTreeMap::new();
         for node in &job.block(kind).ops {
             let name = job.graph.dag[*node].name.clone();
-            let takes = |strategy: &&'static str| {
+            let takes = |strategy: &Strategy| {
                 let mut plan = plan.clone();
-                let one = BTreeMap::from([(name.clone(), (*strategy).to_owned())]);
+                let one = BTreeMap::from([(name.clone(), *strategy)]);
                 plan.operators.insert(block.to_owned(), one);
                 Choice::of_plan(&job, &plan).is_ok()
             };
-            operators.insert(name.clone(), STRATEGIES.iter().copied().filter(takes).collect());
+            operators.insert(name.clone(), Strategy::ALL.into_iter().filter(takes).collect());
         }
         all.insert(block.to_owned(), operators);
     }
@@ -164,7 +161,7 @@ fn every_strategy_computes_the_same() {
         for draw in 0..4 {
             let mut plan = base.clone();
             for (block, operators) in &offered {
-                let pick = |(operator, strategies): (&String, &Vec<&'static str>)| {
+                let pick = |(operator, strategies): (&String, &Vec<Strategy>)| {
                     let index = (next(&mut state) + draw) % strategies.len();
                     (operator.clone(), strategies[index].to_owned())
                 };

@@ -139,7 +139,7 @@ fn what_megatron_does_not_have_is_said() {
     assert!(check(gpt(), &whole(gpt(), &mixed)).contains(&"stages.recompute"));
     let mut operators = whole(gpt(), &shorthand(GPT, [2, 1, 2, 1], [64, 1], 1));
     let layer = operators.operators.get_mut("layer").unwrap();
-    layer.insert("mlp.fc1".to_owned(), "replicated".to_owned());
+    layer.insert("mlp.fc1".to_owned(), lmplan::plan::Strategy::Replicated);
     let said = exported(gpt(), &operators, Target::Megatron).not_expressed;
     let said = said.iter().find(|loss| loss.field == "operators");
     assert!(said.is_some_and(|loss| loss.said.contains("layer mlp.fc1 `replicated`")), "{said:?}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top. A module may import itself and those before it.
 const LAYERS: [&str; 18] = [
-    "units", "spec", "import", "graph", "sharding", "cost", "plan", "export", "lower", "sim",
+    "units", "spec", "plan", "import", "graph", "sharding", "cost", "export", "lower", "sim",
     "solver", "planner", "explain", "capacity", "executor", "validate", "report", "cli",
 ];
 

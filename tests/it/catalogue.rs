@@ -62,3 +62,23 @@ fn kinds_know_themselves() {
     assert_eq!(lmplan::plan::Plan::KIND, Kind::Plan);
     assert_eq!(Kind::Cluster.word(), "cluster");
 }
+
+#[test]
+fn a_name_means_a_file_of_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let cluster = "name: t4\nnodes:\n  - {count: 1, devices_per_node: 1, device: t4, \
+                   intra_node: pcie3}\nsource: test\n";
+    // A cluster that is named like its device, and a program that is named like a stack.
+    put("t4.yaml", cluster);
+    put("lmplan", "\u{7f}ELF");
+    let (read, _) = Cluster::load("t4", folder.path()).unwrap();
+    assert_eq!((read.spec.name.as_str(), read.groups[0].device.name.as_str()), ("t4", "t4"));
+    assert_eq!(load_stack("lmplan", folder.path()).unwrap().0.name, "lmplan");
+    // A file of that kind comes before the catalogue, one of another is told of where nothing else is.
+    put("mine", "name: mine");
+    assert_eq!(find(Kind::Stack, "mine", folder.path()).unwrap().text, "name: mine");
+    put("other.yaml", cluster);
+    assert_eq!(find(Kind::Device, "other", folder.path()).unwrap().text, cluster);
+    assert_eq!(find(Kind::Cluster, "other.yaml", folder.path()).unwrap().text, cluster);
+}

@@ -3,6 +3,7 @@
 use super::{At, slot};
 use crate::executor::error::Result;
 use crate::graph::{Collective, OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::Layout;
 use tch::{Kind, Tensor};
 
@@ -16,7 +17,7 @@ struct Look {
 
 /// The part of the rows that this rank holds, where rows are split.
 fn own_rows(at: &At<'_, '_>, whole: &Tensor) -> Tensor {
-    if at.strategy() != "sequence" {
+    if at.strategy() != Strategy::Sequence {
         return whole.shallow_clone();
     }
     let ranks = &at.env().tensor;
@@ -33,7 +34,7 @@ fn look(at: &At<'_, '_>, table_rows: i64) -> Result<Look> {
         _ => batch.positions.expand([-1, sequences], false),
     };
     let indices = own_rows(at, &indices);
-    if !at.strategy().starts_with("vocabulary") {
+    if !at.strategy().splits_vocabulary() {
         return Ok(Look { indices, elsewhere: None });
     }
     let indices = indices - at.env().tensor.rank() * table_rows;
@@ -53,8 +54,8 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<Tensor> 
         }
     })?;
     match at.strategy() {
-        "vocabulary" => at.collective(Collective::AllReduce, &rows),
-        "vocabulary-scatter" => at.collective(Collective::ReduceScatter, &rows),
+        Strategy::Vocabulary => at.collective(Collective::AllReduce, &rows),
+        Strategy::VocabularyScatter => at.collective(Collective::ReduceScatter, &rows),
         _ if at.operator.inputs.is_empty() => Ok(rows),
         _ => {
             let input = slot(at, inputs, 0)?.shallow_clone();
@@ -67,7 +68,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: Tensor) -> Result<Vec<Tens
     let rows = at.weight("weight")?.size()[0];
     let look = look(at, rows)?;
     let mut whole = gradient.shallow_clone();
-    if at.strategy() == "vocabulary-scatter" {
+    if at.strategy() == Strategy::VocabularyScatter {
         whole = at.collective(Collective::AllGather, &gradient)?;
     }
     let table = at.pass(PassKind::Embedding, || {

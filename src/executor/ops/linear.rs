@@ -3,6 +3,7 @@
 use super::{At, Kept, needed, slot};
 use crate::executor::error::Result;
 use crate::graph::{Collective, GemmPass, Kernel, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::Instruction;
 use tch::Tensor;
 
@@ -46,7 +47,7 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<Tensor> 
     let strategy = at.strategy();
     let weights = weights(at)?;
     let mut input = slot(at, inputs, 0)?.shallow_clone();
-    if strategy == "column-gather" {
+    if strategy == Strategy::ColumnGather {
         input = at.collective(Collective::AllGather, &input)?;
     }
     let bias_is_a_pass = at.operator.sharding.forward.iter().any(is_bias);
@@ -59,8 +60,8 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<Tensor> 
     });
     output = activation(&output, &input);
     match strategy {
-        "row" => output = at.collective(Collective::AllReduce, &output)?,
-        "row-scatter" => output = at.collective(Collective::ReduceScatter, &output)?,
+        Strategy::Row => output = at.collective(Collective::AllReduce, &output)?,
+        Strategy::RowScatter => output = at.collective(Collective::ReduceScatter, &output)?,
         _ => {}
     }
     match &weights.bias {
@@ -79,11 +80,11 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
         at.accumulate(&[("bias", &bias)], None)?;
     }
     let mut gradient = gradient.shallow_clone();
-    if strategy == "row-scatter" {
+    if strategy == Strategy::RowScatter {
         gradient = at.collective(Collective::AllGather, &gradient)?;
     }
     let mut kept = kept.shallow_clone();
-    if strategy == "column-gather" {
+    if strategy == Strategy::ColumnGather {
         kept = at.collective(Collective::AllGather, &kept)?;
     }
     let rows = matrix(&gradient);
@@ -91,7 +92,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
     let product = at.cursor.gemm(GemmPass::InputGradient, [m, input, output])?;
     let left = at.cursor.run(product, || rows.matmul(&weights.matrix.tr()));
     let mut left = activation(&left, &gradient);
-    if strategy == "column-gather" {
+    if strategy == Strategy::ColumnGather {
         left = at.collective(Collective::ReduceScatter, &left)?;
     }
     let seen = matrix(&kept);

@@ -6,6 +6,7 @@ use super::{At, Kept, bytes_of, needed, slot};
 use crate::executor::error::Result;
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::lower::Input;
+use crate::plan::Strategy;
 use crate::sharding::Layout;
 use tch::{Kind, Tensor};
 
@@ -16,7 +17,7 @@ pub(super) fn forward(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<(Tensor,
     let logits = as_rows(at, slot(at, inputs, 0)?, classes)?;
     let targets = targets(at, classes)?;
     let wide = at.env().wide;
-    if at.strategy() != "vocabulary" {
+    if at.strategy() != Strategy::Vocabulary {
         let slot = at.cursor.memory(PassKind::CrossEntropy)?;
         let (loss, softmax) = at.cursor.run(slot, || {
             let log = logits.to_kind(wide).log_softmax(-1, wide);
@@ -34,7 +35,7 @@ fn as_rows(at: &At<'_, '_>, input: &Tensor, classes: u64) -> Result<Tensor> {
     if !is_span(at, classes) {
         return Ok(input.shallow_clone());
     }
-    if at.strategy() != "replicated" {
+    if at.strategy() != Strategy::Replicated {
         return at.unsupported("a span's loss over split positions");
     }
     Ok(input.permute([2, 1, 0]).contiguous())
@@ -47,7 +48,7 @@ fn is_span(at: &At<'_, '_>, classes: u64) -> bool {
 /// The right class of each row that this rank holds, \[rows, sequences\].
 fn targets(at: &At<'_, '_>, classes: u64) -> Result<Tensor> {
     let whole = at.work.batch.targets(&at.operator.op.name, at.operator.op.rows, classes);
-    if at.strategy() != "sequence" {
+    if at.strategy() != Strategy::Sequence {
         return Ok(whole);
     }
     let ranks = &at.env().tensor;
@@ -114,7 +115,7 @@ fn sum(at: &mut At<'_, '_>, inputs: &[Tensor]) -> Result<Tensor> {
         let parts = inputs.iter().zip(&rows).map(|(loss, rows)| loss.sum(wide) / *rows);
         parts.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::from(0.0)).reshape([1, 1])
     })?;
-    if at.strategy() != "sequence" {
+    if at.strategy() != Strategy::Sequence {
         return Ok(total);
     }
     let slot = at.cursor.collective(Collective::AllReduce, 4, 0)?;
@@ -137,7 +138,7 @@ pub(super) fn backward(at: &mut At<'_, '_>, gradient: &Tensor, kept: &Kept) -> R
     let targets = targets(at, classes)?;
     let ranks = &at.work.env.tensor;
     let columns = softmax.size().last().copied().unwrap_or(0);
-    let first = if at.strategy() == "vocabulary" { ranks.rank() * columns } else { 0 };
+    let first = if at.strategy() == Strategy::Vocabulary { ranks.rank() * columns } else { 0 };
     let (kind, span) = (at.env().kind, is_span(at, classes));
     let left = at.pass(PassKind::CrossEntropy, || {
         let own = &targets - first;

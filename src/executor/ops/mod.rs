@@ -18,6 +18,7 @@ use super::error::{ExecutorError, Result};
 use super::state::Held;
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::lower::Operator;
+use crate::plan::Strategy;
 use tch::{Device, Kind, Tensor};
 
 /// What all operators of a rank share.
@@ -78,7 +79,7 @@ pub(crate) struct At<'a, 'c> {
 }
 
 impl At<'_, '_> {
-    fn strategy(&self) -> &'static str {
+    fn strategy(&self) -> Strategy {
         self.operator.sharding.strategy
     }
 

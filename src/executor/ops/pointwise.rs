@@ -3,6 +3,7 @@
 use super::{At, Kept, embedding, needed, slot};
 use crate::executor::error::Result;
 use crate::graph::{OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::spec::{Activation, Norm};
 use tch::{Kind, Tensor};
 
@@ -149,7 +150,7 @@ fn norm_backward(
 
 /// Pieces of gated pairs in this rank's part of the columns.
 fn local_pieces(at: &At<'_, '_>) -> i64 {
-    let ways = if at.strategy() == "feature" { at.env().tensor.size() } else { 1 };
+    let ways = if at.strategy() == Strategy::Feature { at.env().tensor.size() } else { 1 };
     at.env().gate_pieces / ways
 }
 

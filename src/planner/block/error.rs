@@ -1,5 +1,6 @@
 //! Why a block can not be priced.
 
+use crate::plan::Strategy;
 use crate::sharding::Layout;
 use thiserror::Error;
 
@@ -39,13 +40,17 @@ pub enum BlockError {
         found: usize,
     },
     /// A strategy that the operator does not have at these dimensions.
-    #[error("operator `{operator}` has no strategy `{strategy}` here: it has {}", offered.join(", "))]
+    #[error("operator `{operator}` has no strategy `{strategy}` here: it has {}", names(offered))]
     Strategy {
         /// Name of the operator.
         operator: String,
         /// The strategy asked for.
-        strategy: String,
+        strategy: Strategy,
         /// Those that there are.
-        offered: Vec<&'static str>,
+        offered: Vec<Strategy>,
     },
+}
+
+fn names(strategies: &[Strategy]) -> String {
+    strategies.iter().map(|strategy| strategy.name()).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@ use super::price::PricedBlock;
 use super::structure::Structure;
 use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph, OpKind};
+use crate::plan::Strategy;
 use crate::sharding::{InstructionCost, Layout, ShardContext};
 
 /// Megatron-LM's strategy of each operator of a block, and what they cost.
@@ -35,7 +36,7 @@ pub fn megatron_strategies(
     block: &Block,
     context: &ShardContext,
     boundary: Layout,
-) -> Result<Vec<&'static str>, BlockError> {
+) -> Result<Vec<Strategy>, BlockError> {
     let structure = Structure::new(graph, block, context, boundary)?;
     let choice = choose(&structure);
     Ok(choice.iter().zip(&structure.shardings).map(|(&k, all)| all[k].strategy).collect())
@@ -59,26 +60,28 @@ fn choose(structure: &Structure) -> Vec<usize> {
 }
 
 /// Strategies in order of preference, for an input that arrives in a layout.
-fn preferences(structure: &Structure, op: usize, arriving: Layout) -> &'static [&'static str] {
+fn preferences(structure: &Structure, op: usize, arriving: Layout) -> &'static [Strategy] {
     let sequence = structure.boundary == Layout::Sequence;
     match structure.kinds[op] {
         OpKind::Linear { .. } if arriving == Layout::Feature => {
             if sequence {
-                &["row-scatter", "row"]
+                &[Strategy::RowScatter, Strategy::Row]
             } else {
-                &["row"]
+                &[Strategy::Row]
             }
         }
         OpKind::Linear { .. } if feeds_split(structure, op) => match arriving {
-            Layout::Sequence => &["column-gather", "column"],
-            _ => &["column"],
+            Layout::Sequence => &[Strategy::ColumnGather, Strategy::Column],
+            _ => &[Strategy::Column],
         },
-        OpKind::TokenEmbedding { .. } if sequence => &["vocabulary-scatter", "vocabulary"],
-        OpKind::TokenEmbedding { .. } => &["vocabulary"],
+        OpKind::TokenEmbedding { .. } if sequence => {
+            &[Strategy::VocabularyScatter, Strategy::Vocabulary]
+        }
+        OpKind::TokenEmbedding { .. } => &[Strategy::Vocabulary],
         _ => match arriving {
-            Layout::Feature => &["heads", "feature", "vocabulary"],
-            Layout::Sequence => &["sequence"],
-            Layout::Replicated | Layout::Partial => &["replicated"],
+            Layout::Feature => &[Strategy::Heads, Strategy::Feature, Strategy::Vocabulary],
+            Layout::Sequence => &[Strategy::Sequence],
+            Layout::Replicated | Layout::Partial => &[Strategy::Replicated],
         },
     }
 }
@@ -95,10 +98,10 @@ fn feeds_split(structure: &Structure, op: usize) -> bool {
         at = reader.to;
         let has = |strategy| structure.shardings[at].iter().any(|s| s.strategy == strategy);
         match structure.kinds[at] {
-            OpKind::CrossEntropy { .. } => return has("vocabulary"),
-            OpKind::Linear { .. } => return structure.outputs[op].rows > 1 && has("row"),
-            OpKind::Rotary { .. } | OpKind::Attention { .. } if has("heads") => {}
-            OpKind::Activation(_) if has("feature") => {}
+            OpKind::CrossEntropy { .. } => return has(Strategy::Vocabulary),
+            OpKind::Linear { .. } => return structure.outputs[op].rows > 1 && has(Strategy::Row),
+            OpKind::Rotary { .. } | OpKind::Attention { .. } if has(Strategy::Heads) => {}
+            OpKind::Activation(_) if has(Strategy::Feature) => {}
             _ => return false,
         }
     }

@@ -21,6 +21,7 @@ pub use megatron::{megatron_option, megatron_strategies};
 pub use program::{BlockProgram, block_code, instructions};
 
 use crate::graph::{Block, Graph};
+use crate::plan::Strategy;
 use crate::sharding::{InstructionCost, Layout, PassCost, ShardContext};
 use crate::units::Bytes;
 use price::PricedBlock;
@@ -34,7 +35,7 @@ mod tests;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockOption {
     /// Strategy of each operator, in the order of the block's operators.
-    pub strategies: Vec<&'static str>,
+    pub strategies: Vec<Strategy>,
     /// Forward pass.
     pub forward: PassCost,
     /// Backward pass, without recomputation.
@@ -83,7 +84,7 @@ pub fn evaluate(
     context: &ShardContext,
     boundary: Layout,
     cost: &dyn InstructionCost,
-    strategies: &[&str],
+    strategies: &[Strategy],
 ) -> Result<BlockOption, BlockError> {
     let priced = PricedBlock::new(graph, block, context, boundary, cost)?;
     let choice = priced.structure.choice(strategies)?;

@@ -4,6 +4,7 @@ use super::BlockError;
 use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
 use crate::lower::{BlockCode, Conversion, Input, Operator};
+use crate::plan::Strategy;
 use crate::sharding::rules::gradient_sum;
 use crate::sharding::{
     Instruction, Layout, Port, ShardContext, TensorShape, beside_next, conversion,
@@ -33,7 +34,7 @@ pub fn instructions(
     block: &Block,
     context: &ShardContext,
     boundary: Layout,
-    strategies: &[&str],
+    strategies: &[Strategy],
 ) -> Result<BlockProgram, BlockError> {
     let code = block_code(graph, block, context, boundary, strategies)?;
     Ok(BlockProgram {
@@ -52,7 +53,7 @@ pub fn block_code(
     block: &Block,
     context: &ShardContext,
     boundary: Layout,
-    strategies: &[&str],
+    strategies: &[Strategy],
 ) -> Result<BlockCode, BlockError> {
     let structure = Structure::new(graph, block, context, boundary)?;
     let choice = structure.choice(strategies)?;

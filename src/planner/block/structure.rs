@@ -2,8 +2,9 @@
 
 use super::BlockError;
 use crate::graph::{Block, Graph, OpKind};
+use crate::plan::Strategy;
 use crate::sharding::{
-    InputPort, Layout, Port, STRATEGIES, ShardContext, Sharding, Site, TensorShape, shardings,
+    InputPort, Layout, Port, ShardContext, Sharding, Site, TensorShape, shardings,
 };
 use crate::units::Bytes;
 use petgraph::Direction;
@@ -198,20 +199,20 @@ impl<'a> Structure<'a> {
     }
 
     /// Indices of the shardings of these names. With one rank all names mean the same.
-    pub(super) fn choice(&self, strategies: &[&str]) -> Result<Vec<usize>, BlockError> {
+    pub(super) fn choice(&self, strategies: &[Strategy]) -> Result<Vec<usize>, BlockError> {
         let (expected, found) = (self.ops.len(), strategies.len());
         if expected != found {
             return Err(BlockError::Count { expected, found });
         }
-        let find = |(op, strategy): (usize, &&str)| {
+        let find = |(op, strategy): (usize, &Strategy)| {
             let offered = &self.shardings[op];
-            if self.context.tensor == 1 && STRATEGIES.contains(strategy) {
+            if self.context.tensor == 1 {
                 return Ok(0);
             }
             offered.iter().position(|s| s.strategy == *strategy).ok_or_else(|| {
                 BlockError::Strategy {
                     operator: self.ops[op].0.to_owned(),
-                    strategy: (*strategy).to_owned(),
+                    strategy: *strategy,
                     offered: offered.iter().map(|s| s.strategy).collect(),
                 }
             })

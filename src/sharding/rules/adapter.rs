@@ -24,6 +24,7 @@
 
 use super::{Site, accumulate, compute, memory};
 use crate::graph::{Adapter, Collective, GemmPass, Kernel, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::{Group, Instruction, ShardContext};
 use crate::units::Bytes;
 
@@ -31,7 +32,7 @@ use crate::units::Bytes;
 pub(super) struct Adapters<'a> {
     site: &'a Site<'a>,
     context: &'a ShardContext<'a>,
-    strategy: &'static str,
+    strategy: Strategy,
     adapters: &'a [Adapter],
 }
 
@@ -53,7 +54,7 @@ impl<'a> Adapters<'a> {
     pub(super) fn new(
         site: &'a Site<'a>,
         context: &'a ShardContext<'a>,
-        strategy: &'static str,
+        strategy: Strategy,
     ) -> Self {
         Adapters { site, context, strategy, adapters: site.op.trained.adapters() }
     }
@@ -71,11 +72,13 @@ impl<'a> Adapters<'a> {
         let Adapter { rank, input, output, .. } = *adapter;
         let whole = Local { rows_in: rows, input, rank, rows_out: rows, output };
         match self.strategy {
-            "sequence" => Local { rows_in: rows / t, rows_out: rows / t, ..whole },
-            "column" => Local { output: output.div_ceil(t), ..whole },
-            "column-gather" => Local { rows_in: rows / t, output: output.div_ceil(t), ..whole },
-            "row" => Local { input: input.div_ceil(t), ..whole },
-            "row-scatter" => Local { input: input.div_ceil(t), rows_out: rows / t, ..whole },
+            Strategy::Sequence => Local { rows_in: rows / t, rows_out: rows / t, ..whole },
+            Strategy::Column => Local { output: output.div_ceil(t), ..whole },
+            Strategy::ColumnGather => {
+                Local { rows_in: rows / t, output: output.div_ceil(t), ..whole }
+            }
+            Strategy::Row => Local { input: input.div_ceil(t), ..whole },
+            Strategy::RowScatter => Local { input: input.div_ceil(t), rows_out: rows / t, ..whole },
             _ => whole,
         }
     }
@@ -125,9 +128,9 @@ impl<'a> Adapters<'a> {
         let first = |l: Local| self.product(GemmPass::Forward, l.rows_in, l.rank, l.input);
         forward.extend(self.locals().map(first));
         forward.extend(self.thin(match self.strategy {
-            "column-gather" => Some(Collective::AllGather),
-            "row" => Some(Collective::AllReduce),
-            "row-scatter" => Some(Collective::ReduceScatter),
+            Strategy::ColumnGather => Some(Collective::AllGather),
+            Strategy::Row => Some(Collective::AllReduce),
+            Strategy::RowScatter => Some(Collective::ReduceScatter),
             _ => None,
         }));
         for l in self.locals() {
@@ -147,8 +150,8 @@ impl<'a> Adapters<'a> {
             backward.push(self.product(GemmPass::InputGradient, l.rows_out, l.rank, l.output));
         }
         backward.extend(self.thin(match self.strategy {
-            "column-gather" => Some(Collective::ReduceScatter),
-            "row-scatter" => Some(Collective::AllGather),
+            Strategy::ColumnGather => Some(Collective::ReduceScatter),
+            Strategy::RowScatter => Some(Collective::AllGather),
             _ => None,
         }));
         for l in self.locals() {
@@ -174,9 +177,9 @@ impl<'a> Adapters<'a> {
     /// Those of them whose gradient is a sum over the group.
     pub(super) fn tensor_reduced(&self) -> u64 {
         let reduced = |l: Local| match self.strategy {
-            "sequence" => l.rank * (l.input + l.output),
-            "column" | "column-gather" => l.rank * l.input,
-            "row-scatter" => l.rank * l.output,
+            Strategy::Sequence => l.rank * (l.input + l.output),
+            Strategy::Column | Strategy::ColumnGather => l.rank * l.input,
+            Strategy::RowScatter => l.rank * l.output,
             _ => 0,
         };
         self.locals().map(reduced).sum()

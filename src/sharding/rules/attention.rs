@@ -7,6 +7,7 @@
 
 use super::{Sharding, Site, compute, input, memory, same};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::{Group, Instruction, Layout, Overlap, ShardContext};
 use crate::units::Bytes;
 
@@ -32,17 +33,17 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
     let (op, length) = (site.index, site.output.rows);
     let keys = length * context.context;
     let whole = Local { op, context, length, keys, heads, kv_heads, head_dim, causal, dropout };
-    let mut all = vec![whole.shard(site, "replicated", Layout::Replicated)];
+    let mut all = vec![whole.shard(site, Strategy::Replicated, Layout::Replicated)];
     let t = context.tensor;
     if t > 1 && heads.is_multiple_of(t) && kv_heads.is_multiple_of(t) {
         let part = Local { heads: heads / t, kv_heads: kv_heads / t, ..whole };
-        all.push(part.shard(site, "heads", Layout::Feature));
+        all.push(part.shard(site, Strategy::Heads, Layout::Feature));
     }
     all
 }
 
 impl Local<'_> {
-    fn shard(&self, site: &Site, strategy: &'static str, layout: Layout) -> Sharding {
+    fn shard(&self, site: &Site, strategy: Strategy, layout: Layout) -> Sharding {
         let flash = self.context.stack.flash_attention;
         let gradients =
             site.input_bytes(0, layout, self.context) + site.output_bytes(layout, self.context);

@@ -6,29 +6,30 @@
 
 use super::{Sharding, Site, accumulate, input, memory, same};
 use crate::graph::{Collective, OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::{Group, Instruction, Layout, ShardContext};
 use crate::units::Bytes;
 
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
-    let mut all = vec![shard(site, context, "replicated")];
+    let mut all = vec![shard(site, context, Strategy::Replicated)];
     if context.tensor == 1 {
         return all;
     }
     let rows = site.rows_divide(context);
     if rows {
-        all.push(shard(site, context, "sequence"));
+        all.push(shard(site, context, Strategy::Sequence));
     }
     if matches!(site.op.kind, OpKind::TokenEmbedding { vocab } if vocab >= context.tensor) {
-        all.push(shard(site, context, "vocabulary"));
+        all.push(shard(site, context, Strategy::Vocabulary));
         if rows {
-            all.push(shard(site, context, "vocabulary-scatter"));
+            all.push(shard(site, context, Strategy::VocabularyScatter));
         }
     }
     all
 }
 
-fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Sharding {
-    let split = strategy.starts_with("vocabulary");
+fn shard(site: &Site, context: &ShardContext, strategy: Strategy) -> Sharding {
+    let split = strategy.splits_vocabulary();
     let table_rows = match site.op.kind {
         OpKind::TokenEmbedding { vocab } if split => vocab.div_ceil(context.tensor),
         OpKind::TokenEmbedding { vocab: rows }
@@ -38,7 +39,7 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Shardin
     };
     let table = table_rows * site.output.width;
     let layout = match strategy {
-        "sequence" | "vocabulary-scatter" => Layout::Sequence,
+        Strategy::Sequence | Strategy::VocabularyScatter => Layout::Sequence,
         _ => Layout::Replicated,
     };
     let table_bytes = table * context.element_bytes();
@@ -62,7 +63,11 @@ fn shard(site: &Site, context: &ShardContext, strategy: &'static str) -> Shardin
         parameters: table,
         tied_parameters: 0,
         frozen_parameters: if frozen { table } else { 0 },
-        tensor_reduced_parameters: if strategy == "sequence" && !frozen { table } else { 0 },
+        tensor_reduced_parameters: if strategy == Strategy::Sequence && !frozen {
+            table
+        } else {
+            0
+        },
         workspace: Bytes::new(2 * rows_bytes + if frozen { 0 } else { table_bytes }),
     }
 }
@@ -80,18 +85,18 @@ fn communicate(site: &Site, collective: Collective, bytes: u64) -> Instruction {
 fn forward(
     site: &Site,
     context: &ShardContext,
-    strategy: &str,
+    strategy: Strategy,
     rows_bytes: u64,
 ) -> Vec<Instruction> {
     let op = site.index;
     let whole = site.output_bytes(Layout::Replicated, context);
     match strategy {
         // Mask of the tokens that are elsewhere, look-up, zeros for those.
-        "vocabulary" => vec![
+        Strategy::Vocabulary => vec![
             memory(op, PassKind::Embedding, rows_bytes, 2 * rows_bytes, 3),
             communicate(site, Collective::AllReduce, whole),
         ],
-        "vocabulary-scatter" => vec![
+        Strategy::VocabularyScatter => vec![
             memory(op, PassKind::Embedding, rows_bytes, 2 * rows_bytes, 3),
             communicate(site, Collective::ReduceScatter, whole),
         ],
@@ -108,14 +113,14 @@ fn forward(
 fn backward(
     site: &Site,
     context: &ShardContext,
-    strategy: &str,
+    strategy: Strategy,
     rows_bytes: u64,
     table: u64,
 ) -> Vec<Instruction> {
     let op = site.index;
     let table_bytes = table * context.element_bytes();
     let mut backward = Vec::new();
-    if strategy == "vocabulary-scatter" {
+    if strategy == Strategy::VocabularyScatter {
         let whole = site.output_bytes(Layout::Replicated, context);
         backward.push(communicate(site, Collective::AllGather, whole));
     }

@@ -11,6 +11,7 @@
 use super::adapter::Adapters;
 use super::{InputPort, Port, Sharding, Site, accumulate, compute, memory, same};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
+use crate::plan::Strategy;
 use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext};
 use crate::spec::TensorOverlap;
 use crate::units::Bytes;
@@ -33,24 +34,24 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
     let frozen = site.op.trained.is_frozen();
     let linear = Linear { site, context, input, output, bias, tied, frozen };
     let t = context.tensor;
-    let mut strategies = vec!["replicated"];
+    let mut strategies = vec![Strategy::Replicated];
     if t > 1 {
         let rows = site.rows_divide(context);
         if rows {
-            strategies.push("sequence");
+            strategies.push(Strategy::Sequence);
         }
         // Logits may be padded: Megatron-LM rounds the vocabulary up.
         let logits = matches!(site.consumer, Some(OpKind::CrossEntropy { .. }));
         if output.is_multiple_of(t) || (logits && output >= 128 * t) {
-            strategies.push("column");
+            strategies.push(Strategy::Column);
             if rows {
-                strategies.push("column-gather");
+                strategies.push(Strategy::ColumnGather);
             }
         }
         if input.is_multiple_of(t) {
-            strategies.push("row");
+            strategies.push(Strategy::Row);
             if rows {
-                strategies.push("row-scatter");
+                strategies.push(Strategy::RowScatter);
             }
         }
     }
@@ -67,7 +68,7 @@ struct Local {
 }
 
 impl Linear<'_> {
-    fn local(&self, strategy: &str) -> Local {
+    fn local(&self, strategy: Strategy) -> Local {
         use Layout::{Feature, Replicated, Sequence};
         let t = self.context.tensor;
         let rows = self.context.micro_batch * self.site.output.rows;
@@ -80,13 +81,15 @@ impl Linear<'_> {
         };
         let columns = self.output.div_ceil(t);
         match strategy {
-            "sequence" => Local { rows: rows / t, arrives: Sequence, leaves: Sequence, ..whole },
-            "column" => Local { output: columns, leaves: Feature, ..whole },
-            "column-gather" => {
+            Strategy::Sequence => {
+                Local { rows: rows / t, arrives: Sequence, leaves: Sequence, ..whole }
+            }
+            Strategy::Column => Local { output: columns, leaves: Feature, ..whole },
+            Strategy::ColumnGather => {
                 Local { output: columns, arrives: Sequence, leaves: Feature, ..whole }
             }
-            "row" => Local { input: self.input / t, arrives: Feature, ..whole },
-            "row-scatter" => {
+            Strategy::Row => Local { input: self.input / t, arrives: Feature, ..whole },
+            Strategy::RowScatter => {
                 Local { input: self.input / t, arrives: Feature, leaves: Sequence, ..whole }
             }
             _ => whole,
@@ -172,13 +175,13 @@ impl Linear<'_> {
     /// operator's pass where the stack fuses it there. After a sum over ranks it can not be in the
     /// epilogue. Megatron-LM hands the bias of the layers before activations and residual sums on
     /// to the next operator, so there it is a pass where nothing is fused.
-    fn bias_is_a_pass(&self, strategy: &str) -> bool {
+    fn bias_is_a_pass(&self, strategy: Strategy) -> bool {
         let stack = self.context.stack;
         self.bias
             && match self.site.consumer {
                 Some(OpKind::Activation(_)) => !stack.fused_bias_activation,
                 Some(OpKind::DropoutAdd { .. }) => !stack.fused_bias_dropout_add,
-                _ => strategy.starts_with("row"),
+                _ => strategy.splits_rows(),
             }
     }
 
@@ -192,21 +195,23 @@ impl Linear<'_> {
         }
     }
 
-    fn adapters(&self, strategy: &'static str) -> Adapters<'_> {
+    fn adapters(&self, strategy: Strategy) -> Adapters<'_> {
         Adapters::new(self.site, self.context, strategy)
     }
 
-    fn forward(&self, strategy: &'static str, local: &Local) -> Vec<Instruction> {
+    fn forward(&self, strategy: Strategy, local: &Local) -> Vec<Instruction> {
         let mut forward = Vec::new();
         forward.extend(self.cast(self.arriving(local)));
-        if strategy == "column-gather" {
+        if strategy == Strategy::ColumnGather {
             let overlap = self.in_parts(Beside::Next);
             forward.push(self.communicate(Collective::AllGather, self.input, overlap));
         }
         forward.push(self.gemm(GemmPass::Forward, local));
         match strategy {
-            "row" => forward.push(self.communicate(Collective::AllReduce, self.output, None)),
-            "row-scatter" => {
+            Strategy::Row => {
+                forward.push(self.communicate(Collective::AllReduce, self.output, None))
+            }
+            Strategy::RowScatter => {
                 let overlap = self.in_parts(Beside::Previous);
                 forward.push(self.communicate(Collective::ReduceScatter, self.output, overlap));
             }
@@ -220,7 +225,7 @@ impl Linear<'_> {
         forward
     }
 
-    fn backward(&self, strategy: &'static str, local: &Local) -> Vec<Instruction> {
+    fn backward(&self, strategy: Strategy, local: &Local) -> Vec<Instruction> {
         let op = self.site.index;
         let mut backward = Vec::new();
         backward.extend(self.cast(local.rows * local.output));
@@ -236,13 +241,13 @@ impl Linear<'_> {
             ));
             backward.push(accumulate(op, bias, 1, self.context));
         }
-        if strategy == "row-scatter" {
+        if strategy == Strategy::RowScatter {
             let overlap = self.in_parts(Beside::Next);
             backward.push(self.communicate(Collective::AllGather, self.output, overlap));
         }
         // The input is gathered again beside the product for its gradient, and that gradient is
         // scattered beside the product for the weights'.
-        let gather = strategy == "column-gather";
+        let gather = strategy == Strategy::ColumnGather;
         if gather && !self.frozen && !self.context.stack.keeps_gathered_input {
             let overlap = self.beside_next();
             backward.push(self.communicate(Collective::AllGather, self.input, overlap));
@@ -269,23 +274,24 @@ impl Linear<'_> {
         if self.bias { local.output } else { 0 }
     }
 
-    fn shard(&self, strategy: &'static str) -> Sharding {
+    fn shard(&self, strategy: Strategy) -> Sharding {
         let local = self.local(strategy);
         let weight = local.input * local.output;
         let bias = self.bias_elements(&local);
         let gradient = match strategy {
-            "column" => Layout::Partial,
+            Strategy::Column => Layout::Partial,
             _ => local.arrives,
         };
         // What was gathered is kept in place of what arrived, where it is not gathered again.
-        let keeps_gathered =
-            strategy == "column-gather" && self.context.stack.keeps_gathered_input && !self.frozen;
+        let keeps_gathered = strategy == Strategy::ColumnGather
+            && self.context.stack.keeps_gathered_input
+            && !self.frozen;
         let adapters = self.adapters(strategy);
         let kept = if self.frozen { !adapters.are_none() } else { !keeps_gathered };
         let arrives = InputPort { port: Port { layout: local.arrives, gradient }, kept };
         let own_reduced = match strategy {
-            "sequence" => weight + bias,
-            "row-scatter" => bias,
+            Strategy::Sequence => weight + bias,
+            Strategy::RowScatter => bias,
             _ => 0,
         };
         let gathered = local.rows * local.input * self.context.element_bytes();
@@ -296,7 +302,7 @@ impl Linear<'_> {
             output_kept: false,
             forward: self.forward(strategy, &local),
             backward: self.backward(strategy, &local),
-            early_input_gradient: strategy == "column" && self.beside_next().is_some(),
+            early_input_gradient: strategy == Strategy::Column && self.beside_next().is_some(),
             saved: Bytes::new(if keeps_gathered { gathered } else { adapters.saved() }),
             parameters: weight + bias + adapters.parameters(),
             tied_parameters: if self.tied { weight } else { 0 },
@@ -313,14 +319,14 @@ impl Linear<'_> {
     /// Backward: both gradients, the gathered input or output gradient, and the weight gradient
     /// where it is not accumulated in place; of frozen weights, input and output gradient and what
     /// adapters add.
-    fn workspace(&self, strategy: &'static str, local: &Local) -> Bytes {
+    fn workspace(&self, strategy: Strategy, local: &Local) -> Bytes {
         let element = self.context.element_bytes();
         let gradients = local.rows * (local.input + local.output) * element;
         if self.frozen {
             return Bytes::new(gradients + self.adapters(strategy).workspace());
         }
         let gathered =
-            if strategy == "column-gather" { local.rows * local.input * element } else { 0 };
+            if strategy == Strategy::ColumnGather { local.rows * local.input * element } else { 0 };
         let weight = if self.context.stack.fused_gradient_accumulation {
             0
         } else {

@@ -7,6 +7,7 @@
 
 use super::{InputPort, Port, Sharding, Site, input, memory, same};
 use crate::graph::{Collective, OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::{Group, Instruction, Layout, ShardContext, local_elements};
 use crate::units::Bytes;
 
@@ -16,27 +17,27 @@ const LOSS_BYTES: u64 = 4;
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
     let is_sum = site.op.kind == OpKind::LossSum;
     let shard = if is_sum { loss_sum } else { cross_entropy };
-    let mut all = vec![shard(site, context, "replicated")];
+    let mut all = vec![shard(site, context, Strategy::Replicated)];
     if context.tensor == 1 {
         return all;
     }
     // A sum has one row, whatever its inputs have.
     if site.inputs.iter().all(|shape| shape.rows.is_multiple_of(context.tensor)) {
-        all.push(shard(site, context, "sequence"));
+        all.push(shard(site, context, Strategy::Sequence));
     }
     let t = context.tensor;
     if matches!(site.op.kind, OpKind::CrossEntropy { classes }
         if classes.is_multiple_of(t) || classes >= 128 * t)
     {
-        all.push(shard(site, context, "vocabulary"));
+        all.push(shard(site, context, Strategy::Vocabulary));
     }
     all
 }
 
-fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) -> Sharding {
+fn cross_entropy(site: &Site, context: &ShardContext, strategy: Strategy) -> Sharding {
     let layout = match strategy {
-        "vocabulary" => Layout::Feature,
-        "sequence" => Layout::Sequence,
+        Strategy::Vocabulary => Layout::Feature,
+        Strategy::Sequence => Layout::Sequence,
         _ => Layout::Replicated,
     };
     let op = site.index;
@@ -51,11 +52,11 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
         // Statistics, then the softmax.
         (true, _) => pass(2 * narrow, narrow, 2),
         // Widen, maximum, subtract, exponentials, their sum, divide.
-        (false, "vocabulary") => pass(narrow + 5 * wide, 4 * wide, 8),
+        (false, Strategy::Vocabulary) => pass(narrow + 5 * wide, 4 * wide, 8),
         // Widen, log-softmax (two reads), choose.
         (false, _) => pass(narrow + 2 * wide, 2 * wide, 3),
     }];
-    if strategy == "vocabulary" {
+    if strategy == Strategy::Vocabulary {
         let rows = context.micro_batch * site.output.rows;
         forward.extend((0..3).map(|_| Instruction::Communicate {
             op,
@@ -71,7 +72,7 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
         // Subtract the target, scale, narrow.
         pass(2 * wide, wide + narrow, 3)
     }];
-    let output = if strategy == "sequence" { Layout::Sequence } else { Layout::Replicated };
+    let output = if strategy == Strategy::Sequence { Layout::Sequence } else { Layout::Replicated };
     Sharding {
         strategy,
         inputs: vec![InputPort { port: Port { layout, gradient: layout }, kept: false }],
@@ -90,14 +91,14 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: &'static str) ->
     }
 }
 
-fn loss_sum(site: &Site, context: &ShardContext, strategy: &'static str) -> Sharding {
-    let layout = if strategy == "sequence" { Layout::Sequence } else { Layout::Replicated };
+fn loss_sum(site: &Site, context: &ShardContext, strategy: Strategy) -> Sharding {
+    let layout = if strategy == Strategy::Sequence { Layout::Sequence } else { Layout::Replicated };
     let op = site.index;
     let bytes: u64 =
         (0..site.inputs.len()).map(|slot| site.input_bytes(slot, layout, context)).sum();
     let launches = site.inputs.len() as u64;
     let mut forward = vec![memory(op, PassKind::CrossEntropy, bytes, LOSS_BYTES, launches)];
-    if strategy == "sequence" {
+    if strategy == Strategy::Sequence {
         forward.push(Instruction::Communicate {
             op,
             collective: Collective::AllReduce,

@@ -33,21 +33,8 @@ mod pointwise;
 
 use super::{Instruction, Layout, ShardContext, local_elements, pass};
 use crate::graph::{GemmPass, Kernel, Op, OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::units::Bytes;
-
-/// All names of strategies, as they stand in plan files.
-pub const STRATEGIES: [&str; 10] = [
-    "replicated",
-    "sequence",
-    "column",
-    "column-gather",
-    "row",
-    "row-scatter",
-    "heads",
-    "feature",
-    "vocabulary",
-    "vocabulary-scatter",
-];
 
 /// Size of an activation, for one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,8 +85,8 @@ pub struct InputPort {
 /// One operator under one strategy, on one rank.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sharding {
-    /// Name of the strategy.
-    pub strategy: &'static str,
+    /// How it is split.
+    pub strategy: Strategy,
     /// Inputs, by slot.
     pub inputs: Vec<InputPort>,
     /// Layout of the output, and the layout in which its gradient is wanted.

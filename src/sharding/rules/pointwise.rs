@@ -3,22 +3,23 @@
 
 use super::{Sharding, Site, accumulate, input, memory, same};
 use crate::graph::{OpKind, PassKind};
+use crate::plan::Strategy;
 use crate::sharding::{Instruction, Layout, ShardContext, local_elements};
 use crate::units::Bytes;
 
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
     let t = context.tensor;
-    let mut all = vec![shard(site, context, "replicated", Layout::Replicated)];
+    let mut all = vec![shard(site, context, Strategy::Replicated, Layout::Replicated)];
     if t == 1 {
         return all;
     }
     if site.rows_divide(context) && site.op.kind != OpKind::SelectRows {
-        all.push(shard(site, context, "sequence", Layout::Sequence));
+        all.push(shard(site, context, Strategy::Sequence, Layout::Sequence));
     }
     let by_width = match site.op.kind {
-        OpKind::Activation(_) => site.output.width.is_multiple_of(t).then_some("feature"),
+        OpKind::Activation(_) => site.output.width.is_multiple_of(t).then_some(Strategy::Feature),
         OpKind::Rotary { heads, kv_heads, .. } => {
-            (heads.is_multiple_of(t) && kv_heads.is_multiple_of(t)).then_some("heads")
+            (heads.is_multiple_of(t) && kv_heads.is_multiple_of(t)).then_some(Strategy::Heads)
         }
         _ => None,
     };
@@ -36,7 +37,7 @@ struct Passes {
     beside: u64,
 }
 
-fn shard(site: &Site, context: &ShardContext, strategy: &'static str, layout: Layout) -> Sharding {
+fn shard(site: &Site, context: &ShardContext, strategy: Strategy, layout: Layout) -> Sharding {
     let passes = passes(site, context, layout);
     let parameters: u64 = site.op.parameters().iter().map(|p| p.elements()).sum();
     let frozen = if site.op.trained.is_frozen() { parameters } else { 0 };

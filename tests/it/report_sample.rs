@@ -2,7 +2,9 @@
 //! stages, with the embedding on the first and the head on the last.
 #![allow(dead_code, reason = "each test and bench uses a part")]
 
-use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::plan::{
+    Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan, Strategy,
+};
 use lmplan::planner::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
 use lmplan::report::{Origin, ReportInput, ScalingPoint};
 use lmplan::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
@@ -125,8 +127,9 @@ fn plan(tensor: u64, stages: u64, data: u64, micro_batches: u64) -> Plan {
         devices: format!("group0/nodes[{}]", index * tensor / 8),
         recompute: RecomputeCounts { none: layers / 3, selective: layers - layers / 3, full: 0 },
     };
-    let operators = [("qkv", "column"), ("attention", "head"), ("projection", "row")]
-        .map(|(operator, sharding)| (operator.to_owned(), sharding.to_owned()));
+    let operators =
+        [("qkv", Strategy::Column), ("attention", Strategy::Heads), ("projection", Strategy::Row)]
+            .map(|(operator, strategy)| (operator.to_owned(), strategy));
     Plan {
         model: "gpt3-175b".into(),
         cluster: "a100x64".into(),

@@ -1,11 +1,9 @@
 //! Reports: content, well-formed files, the same bytes each time, readable on hostile input.
 
-mod report_sample;
-
+use super::report_sample::{self, Sample};
 use lmplan::planner::SearchStatus;
 use lmplan::report::{Origin, ReportFile, ReportInput, TextOptions, csv, render, text};
 use lmplan::sim::Timeline;
-use report_sample::Sample;
 use std::collections::BTreeSet;
 
 fn files(input: &ReportInput<'_>) -> Vec<ReportFile> {

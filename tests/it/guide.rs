@@ -1,4 +1,4 @@
-//! The commands of the guides print what the guides say. `BLESS=1 cargo test --test guide` writes
+//! The commands of the guides print what the guides say. `BLESS=1 cargo test --test it guide` writes
 //! what they print now.
 #![cfg(unix)]
 

@@ -1,5 +1,5 @@
 //! Predictions of the measured runs, held to those of the last accepted state: every change of the
-//! model is a seen change. `BLESS=1 cargo test --test validate` accepts what is predicted now.
+//! model is a seen change. `BLESS=1 cargo test --test it validate::` accepts what is predicted now.
 
 use lmplan::validate::{self, compare, read_runs, summarise};
 use std::collections::BTreeMap;

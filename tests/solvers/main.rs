@@ -1,0 +1,4 @@
+//! Solvers: microlp and, with the feature `highs`, HiGHS agree, and do what they are asked.
+
+mod agreement;
+mod iopddl;
