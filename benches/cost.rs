@@ -2,8 +2,9 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lmplan::cost::{CollectiveModel, DeviceModel, GroupPlacement};
+use lmplan::cost::{CollectiveModel, DeviceModel};
 use lmplan::graph::{Collective, GemmPass, Kernel};
+use lmplan::mesh::{GroupPlacement, Nodes};
 use lmplan::spec::{ClusterSpec, DeviceSpec, Precision};
 use lmplan::units::Bytes;
 use std::hint::black_box;
@@ -44,7 +45,7 @@ fn price(criterion: &mut Criterion) {
     });
     let collectives = CollectiveModel::new(&cluster, &device);
     for (name, size, stride) in [("inside a node", 8, 1), ("across nodes", 8, 8)] {
-        let group = GroupPlacement::new(&cluster, size, stride);
+        let group = GroupPlacement::new(&Nodes::of(&cluster), size, stride);
         criterion.bench_function(&format!("collective_time {name}"), |bencher| {
             bencher.iter(|| {
                 let bytes = black_box(Bytes::new(50 << 20));
@@ -53,7 +54,7 @@ fn price(criterion: &mut Criterion) {
         });
     }
     criterion.bench_function("placement of a group", |bencher| {
-        bencher.iter(|| GroupPlacement::new(&cluster, black_box(8), black_box(8)));
+        bencher.iter(|| GroupPlacement::new(&Nodes::of(&cluster), black_box(8), black_box(8)));
     });
 }
 

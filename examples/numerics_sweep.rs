@@ -216,7 +216,7 @@ fn shard(drawn: &mut Drawn, job: &Job, number: u64) -> &'static str {
 }
 
 /// The shardings that the planner finds fastest for the ways of a plan.
-fn planned(plan: &Plan, job: &Job) -> Option<BTreeMap<String, BTreeMap<String, String>>> {
+fn planned(plan: &Plan, job: &Job) -> Option<BTreeMap<String, BTreeMap<String, Strategy>>> {
     let p = &plan.parallelism;
     let pins = Pins {
         tensor: Some(vec![p.tensor]),

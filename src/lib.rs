@@ -11,6 +11,7 @@ pub mod export;
 pub mod graph;
 pub mod import;
 pub mod lower;
+pub mod mesh;
 pub mod plan;
 pub mod planner;
 pub mod report;

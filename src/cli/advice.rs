@@ -91,7 +91,8 @@ pub fn job_findings(model: &ModelSpec, cluster: &Cluster) -> Vec<Finding> {
     let places = if findings.is_empty() { Vec::new() } else { with_peak(model, cluster) };
     for help in findings.iter_mut().filter_map(|finding| finding.help.as_mut()) {
         if !places.is_empty() {
-            help.push_str(&format!(": {}", places.join(" or ")));
+            let (precision, places) = (model.training.precision.name(), places.join(" or "));
+            help.push_str(&format!("; `{precision}` is there with {places}, among others"));
         }
     }
     findings
@@ -171,6 +172,7 @@ pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option
         })
         .collect();
     found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let all = found.len();
     found.truncate(3);
     let kinds: Vec<String> = schedules.iter().map(|kind| format!("`{}`", word(kind))).collect();
     let kinds = kinds.join(" and ");
@@ -183,13 +185,13 @@ pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option
     if !fitting.is_empty() {
         return Some(format!("{kinds} with {}", fitting.join(" or ")));
     }
-    let all: Vec<String> = found.iter().map(|(_, name, _)| format!("`{name}`")).collect();
-    (!all.is_empty()).then(|| {
-        let stacks = if all.len() == 1 { "the stack" } else { "stacks" };
+    let tried: Vec<String> = found.iter().map(|(_, name, _)| format!("`{name}`")).collect();
+    (!tried.is_empty()).then(|| {
+        let of = if all > tried.len() { format!(", tried of {all} that have it") } else { String::new() };
         format!(
-            "{kinds} with {stacks} {}: but there no plan with evenly spread layers fits the memory, for \
-             which more devices or a smaller `--global-batch` are needed",
-            all.join(", ")
+            "{kinds} with another stack; on {}{of}, no plan with evenly spread layers fits the memory: \
+             more devices or a smaller `--global-batch` need less",
+            tried.join(", ")
         )
     })
 }
@@ -208,7 +210,8 @@ pub fn no_job(error: &JobError, model: &ModelSpec) -> Failure {
         let names = dense_like(model);
         if !names.is_empty() {
             text.push_str(&format!(
-                "\nhelp: dense models of such a width and depth are `{}`",
+                "\nhelp: dense models of such a width and depth, with fewer parameters, are `{}` and \
+                 others",
                 names.join("`, `")
             ));
         }
@@ -227,7 +230,8 @@ fn dense_like(model: &ModelSpec) -> Vec<String> {
         .filter_map(|name| {
             let (other, _) = load_model(&name, folder).ok()?;
             let far = ratio(other.hidden_size, model.hidden_size)
-                + ratio(other.num_layers, model.num_layers);
+                + ratio(other.num_layers, model.num_layers)
+                + ratio(other.ffn(), model.ffn()) / 10.0;
             (other.moe.is_none() && far < 0.5).then_some((far, name))
         })
         .collect();

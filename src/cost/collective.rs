@@ -1,8 +1,9 @@
 //! Times of collectives and of point-to-point transfers.
 
 use super::measured_collectives::CollectiveTable;
-use super::topology::{GroupPlacement, NodeNetwork};
+use super::topology::NodeNetwork;
 use crate::graph::Collective;
+use crate::mesh::{GroupPlacement, Nodes};
 use crate::spec::{ClusterSpec, DeviceSpec, LinkSpec};
 use crate::units::{Bytes, BytesPerSecond, Seconds, SimTime};
 
@@ -53,13 +54,12 @@ impl CollectiveModel {
             pair_bandwidth: None,
             collectives: Default::default(),
         });
-        let smallest = cluster.nodes.iter().map(|group| group.devices_per_node).min();
         CollectiveModel {
             link,
             measured: CollectiveTable::of(device),
             host: device.host_bandwidth.get(),
             cluster: cluster.clone(),
-            devices_per_node: smallest.unwrap_or(1).max(1),
+            devices_per_node: Nodes::of(cluster).smallest(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Measured kernels and collectives, how far the models are from them, and the search for the
 //! constants that bring them nearest.
 
-use super::{CollectiveModel, DeviceModel, GroupPlacement};
+use super::{CollectiveModel, DeviceModel};
 use crate::graph::{Collective, GemmPass, Kernel, PassKind};
+use crate::mesh::GroupPlacement;
 use crate::spec::{ClusterSpec, DeviceSpec, LinkKind, NodeGroupSpec, Precision};
 use crate::units::{Bytes, Seconds};
 

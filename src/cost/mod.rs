@@ -21,4 +21,3 @@ pub use measured_collectives::{MESSAGE, table_name};
 pub use model::{CostModel, PlacedCost};
 pub use state::{StateBytes, optimizer_kernels, state_bytes};
 pub use table::KernelTable;
-pub use topology::GroupPlacement;

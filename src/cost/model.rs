@@ -4,8 +4,8 @@ use super::collective::CollectiveModel;
 use super::compute::DeviceModel;
 use super::contention::among;
 use super::state::{StateBytes, optimizer_kernels, state_bytes};
-use super::topology::GroupPlacement;
 use crate::graph::{Collective, Kernel};
+use crate::mesh::{GroupPlacement, Nodes};
 use crate::sharding::{Group, InstructionCost};
 use crate::spec::{ClusterSpec, DeviceSpec, Optimizer, Precision, StackSpec};
 use crate::units::{Bytes, SimTime};
@@ -28,7 +28,7 @@ impl CostModel {
         precision: Precision,
     ) -> Self {
         // All devices of a node are busy at once.
-        let busy = cluster.nodes.iter().map(|group| group.devices_per_node).max().unwrap_or(1);
+        let busy = Nodes::of(cluster).largest();
         let device = among(device, busy);
         CostModel {
             device: DeviceModel::with_stack(&device, precision, stack),

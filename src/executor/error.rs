@@ -26,6 +26,9 @@ pub enum ExecutorError {
     /// A rank failed, died or hung.
     #[error("{0}")]
     Rank(String),
+    /// A rank that others did not answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// A file or process of the run.
     #[error("{what}: {error}")]
     Io {

@@ -2,6 +2,7 @@
 //! one fails.
 
 use super::error::{ExecutorError, Result};
+use super::failure::{Failure, first_cause};
 use super::task::{Answer, Line, Task};
 use super::worker::{HEARTBEAT, Meeting};
 use lmplan_c10d::Store;
@@ -127,7 +128,7 @@ impl Started {
         let ranks = self.numbers.len();
         let mut answers: Vec<Option<Answer>> = vec![None; ranks];
         let mut heard = vec![Instant::now(); ranks];
-        let mut failures: Vec<(u64, String)> = Vec::new();
+        let mut failures: Vec<(u64, Failure)> = Vec::new();
         let mut failed_at: Option<Instant> = None;
         while answers.iter().any(Option::is_none) {
             match self.events.recv_timeout(HEARTBEAT) {
@@ -165,7 +166,7 @@ impl Started {
             }
         }
         match first_cause(&failures) {
-            Some((rank, why)) => Err(ExecutorError::Rank(format!("rank {rank}: {why}"))),
+            Some((rank, failure)) => Err(failure.of_rank(*rank)),
             None => answers
                 .into_iter()
                 .collect::<Option<Vec<_>>>()
@@ -186,14 +187,4 @@ impl Started {
 pub(super) fn hangs(rank: u64) -> ExecutorError {
     let seconds = SILENCE.as_secs();
     ExecutorError::Rank(format!("rank {rank} hangs: it has been silent for {seconds} seconds"))
-}
-
-/// Whether a failure is what other ranks see of the failure of one.
-pub(super) fn follows(why: &str) -> bool {
-    ["onnection", "Timed out", "gloo", "socket"].iter().any(|word| why.contains(word))
-}
-
-/// The failure that the others follow from.
-pub(super) fn first_cause(failures: &[(u64, String)]) -> Option<&(u64, String)> {
-    failures.iter().find(|(_, why)| !follows(why)).or(failures.first())
 }

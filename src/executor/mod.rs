@@ -15,6 +15,7 @@ mod cursor;
 pub mod data;
 pub mod environment;
 pub mod error;
+pub mod failure;
 pub mod fault;
 pub mod gauge;
 pub mod gpu;

@@ -11,6 +11,7 @@ use super::state::{BlockState, Held, StateOptions, Table};
 use super::update;
 use crate::graph::BlockKind;
 use crate::lower::{Action, Program, Step};
+use crate::mesh::{Coordinates, Mesh};
 use crate::plan::OptimizerSharding;
 use crate::sharding::Layout;
 use crate::spec::Optimizer;
@@ -28,24 +29,6 @@ pub struct Groups {
     pub tied: Ranks,
     /// All ranks.
     pub world: Ranks,
-}
-
-/// Number of a rank in each kind of group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seat {
-    /// Among the tensor-parallel ranks.
-    pub tensor: u64,
-    /// Among the replicas.
-    pub data: u64,
-    /// Stage.
-    pub stage: u64,
-}
-
-impl Seat {
-    /// The seat of a rank: tensor-parallel ranks are neighbours, then replicas, then stages.
-    pub const fn of(rank: u64, tensor: u64, data: u64) -> Seat {
-        Seat { tensor: rank % tensor, data: rank / tensor % data, stage: rank / (tensor * data) }
-    }
 }
 
 /// What one iteration gave on this rank.
@@ -69,7 +52,7 @@ pub struct Rank {
     /// Its other groups.
     pub groups: Groups,
     /// Where it sits.
-    pub seat: Seat,
+    pub seat: Coordinates,
     /// Its blocks, by chunk.
     pub blocks: Vec<Vec<BlockState>>,
     /// How long things took.
@@ -100,7 +83,7 @@ pub struct RankSetup {
     /// Its other groups.
     pub groups: Groups,
     /// Where it sits.
-    pub seat: Seat,
+    pub seat: Coordinates,
     /// Sizes of the data.
     pub data: DataShape,
     /// Optimizer.
@@ -228,8 +211,9 @@ impl Rank {
     }
 
     fn peer(&self, stage: u64) -> usize {
-        let (t, d) = (self.program.tensor, self.program.replicas);
-        (stage * t * d + self.seat.data * t + self.seat.tensor) as usize
+        let program = &self.program;
+        let mesh = Mesh::new(program.tensor, 1, program.replicas, program.pipeline.stages);
+        mesh.rank(Coordinates { stage, ..self.seat }) as usize
     }
 
     /// A number for a message, which both sides know.

@@ -4,8 +4,9 @@ use super::comm::Ranks;
 use super::data::DataShape;
 use super::error::{ExecutorError, Result};
 use super::ops::Env;
-use super::rank::{Groups, Rank, RankSetup, Seat};
+use super::rank::{Groups, Rank, RankSetup};
 use crate::lower::Program;
+use crate::mesh::Coordinates;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::spec::{ModelSpec, Precision};
@@ -76,7 +77,7 @@ pub fn data_shape(model: &ModelSpec) -> DataShape {
 pub fn rank(
     job: &Job,
     choice: &Choice,
-    seat: Seat,
+    seat: Coordinates,
     tensor: Ranks,
     groups: Groups,
     options: &RunOptions,
@@ -94,7 +95,7 @@ pub fn rank(
 pub fn of_program(
     job: &Job,
     program: Program,
-    seat: Seat,
+    seat: Coordinates,
     tensor: Ranks,
     groups: Groups,
     options: &RunOptions,
@@ -136,6 +137,6 @@ pub fn of_program(
 /// As [`rank`].
 pub fn alone(job: &Job, choice: &Choice, options: &RunOptions) -> Result<Rank> {
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
-    let seat = Seat { tensor: 0, data: 0, stage: 0 };
+    let seat = Coordinates::default();
     rank(job, choice, seat, Ranks::Alone, groups, options)
 }

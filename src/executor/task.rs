@@ -3,9 +3,10 @@
 use super::comm::Ranks;
 use super::compare::Compared;
 use super::error::{ExecutorError, Result};
+use super::failure::Failure;
 use super::fault::In16Bits;
 use super::gauge::Reading;
-use super::rank::{Groups, Seat};
+use super::rank::Groups;
 use super::record::{Beside, Ran};
 use super::setup::RunOptions;
 use super::worker::Meeting;
@@ -111,7 +112,7 @@ pub enum Line {
     /// It is alive.
     Alive,
     /// It failed, and why.
-    Failed(String),
+    Failed(Failure),
     /// It is done.
     Done(Box<Answer>),
 }
@@ -238,7 +239,7 @@ pub fn join(
     let c = &choice.candidate;
     let (t, d, p) = (c.tensor, c.data, c.pipeline);
     let Meeting { rank, address, prefix, .. } = meeting;
-    let seat = Seat::of(*rank, t, d);
+    let seat = c.mesh().coordinates(*rank);
     let group = |name: String, own: u64, size: u64| -> Result<Ranks> {
         if size == 1 {
             return Ok(Ranks::Alone);

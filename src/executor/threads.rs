@@ -3,7 +3,7 @@
 
 use super::caught::panic_text;
 use super::error::{ExecutorError, Result};
-use super::launch::first_cause;
+use super::failure::{Failure, first_cause};
 use super::task::{Answer, Task};
 use super::worker::{Meeting, run};
 use lmplan_c10d::Store;
@@ -23,13 +23,14 @@ pub(super) fn launch(task: &Task) -> Result<Vec<Answer>> {
         let (host, address, prefix) = (here.clone(), here, String::new());
         let meeting = Meeting { host, port, prefix, address, rank, local_rank: rank };
         let result = catch_unwind(AssertUnwindSafe(|| run(task, &meeting)));
-        result.map_err(|panic| panic_text(panic.as_ref()))?.map_err(|error| error.to_string())
+        let result = result.map_err(|panic| Failure::own(panic_text(panic.as_ref())))?;
+        result.map_err(|error| Failure::of(&error))
     };
-    let results: Vec<std::result::Result<Answer, String>> = std::thread::scope(|scope| {
+    let results: Vec<std::result::Result<Answer, Failure>> = std::thread::scope(|scope| {
         let rank = &rank;
         let ranks: Vec<_> =
             (0..task.plan.devices()).map(|number| scope.spawn(move || rank(number))).collect();
-        let failed = || Err("its thread failed".to_owned());
+        let failed = || Err(Failure::own("its thread failed"));
         ranks.into_iter().map(|thread| thread.join().unwrap_or_else(|_| failed())).collect()
     });
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
@@ -40,7 +41,7 @@ pub(super) fn launch(task: &Task) -> Result<Vec<Answer>> {
         }
     }
     match first_cause(&failures) {
-        Some((rank, why)) => Err(ExecutorError::Rank(format!("rank {rank}: {why}"))),
+        Some((rank, failure)) => Err(failure.of_rank(*rank)),
         None => Ok(answers),
     }
 }

@@ -4,12 +4,12 @@ use super::error::{ExecutorError, Result};
 use super::gauge;
 use super::gpu;
 use super::measure::{self, Timed, median, spread, usual};
-use super::rank::Seat;
 use super::record::Beside;
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::task::{Answer, Mode, Task};
 use super::world::World;
 use crate::lower::StageCollectives;
+use crate::mesh::Coordinates;
 use crate::plan::{OptimizerSharding, Plan};
 use crate::planner::choice::Choice;
 use crate::planner::costs::Costs;
@@ -132,7 +132,7 @@ fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTi
     let beside = beside_passes(job, choice);
     let mut sums: BTreeMap<String, (f64, f64, Vec<f64>, usize)> = BTreeMap::new();
     for (number, answer) in (0u64..).zip(answers) {
-        let seat = Seat::of(number, c.tensor, c.data);
+        let seat = c.mesh().coordinates(number);
         if seat.tensor > 0 || seat.data > 0 {
             continue;
         }
@@ -202,7 +202,7 @@ fn by_stage(job: &Job, choice: &Choice, answers: &[Answer]) -> Vec<ComparedBytes
     let predicted = stage_memory(job, choice, &model, own_table);
     let measured = |stage: u64| {
         let ranks = (0..).zip(answers);
-        let of = ranks.filter(|(rank, _)| Seat::of(*rank, c.tensor, c.data).stage == stage);
+        let of = ranks.filter(|(rank, _)| c.mesh().coordinates(*rank).stage == stage);
         of.map(|(_, answer)| answer.peak_bytes).max().unwrap_or(0)
     };
     (0..)
@@ -217,7 +217,7 @@ fn timeline(choice: &Choice, answers: &[Answer]) -> Timeline {
     let time = |seconds: f64| SimTime::from_seconds(Seconds::new(seconds));
     let mut timeline = Timeline { stages: c.pipeline, ..Timeline::default() };
     for (rank, answer) in (0..).zip(answers) {
-        let Seat { tensor, data, stage } = Seat::of(rank, c.tensor, c.data);
+        let Coordinates { tensor, data, stage, .. } = c.mesh().coordinates(rank);
         let last = answer.iterations_s.last().copied().unwrap_or(0.0);
         timeline.end = timeline.end.max(time(last));
         if tensor > 0 || data > 0 {

@@ -5,11 +5,13 @@ use super::caught::panic_text;
 use super::comm::Ranks;
 use super::compare;
 use super::error::Result;
+use super::failure::Failure;
 use super::gauge::Gauge;
-use super::rank::{Groups, Rank, Seat};
+use super::rank::{Groups, Rank};
 use super::setup;
 use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
 use crate::lower::Action;
+use crate::mesh::Mesh;
 use lmplan_c10d::Store;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -64,8 +66,8 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
         drop(stop);
         let line = match result {
             Ok(Ok(answer)) => Line::Done(Box::new(answer)),
-            Ok(Err(error)) => Line::Failed(error.to_string()),
-            Err(panic) => Line::Failed(panic_text(panic.as_ref())),
+            Ok(Err(error)) => Line::Failed(Failure::of(&error)),
+            Err(panic) => Line::Failed(Failure::own(panic_text(panic.as_ref()))),
         };
         say(&line);
         matches!(line, Line::Done(_))
@@ -102,7 +104,7 @@ pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
         });
     }
     let c = &choice.candidate;
-    let seat = Seat::of(meeting.rank, c.tensor, c.data);
+    let seat = c.mesh().coordinates(meeting.rank);
     if task.mode == Mode::Collectives {
         return calibrate::collectives::work(&groups.world, task.steps);
     }
@@ -125,8 +127,7 @@ fn numerics(
     mut tensor: Ranks,
     mut groups: Groups,
 ) -> Result<Answer> {
-    let p = &task.plan.parallelism;
-    let seat = Seat::of(number, p.tensor, p.data);
+    let seat = Mesh::of(&task.plan.parallelism).coordinates(number);
     let mut answer = Answer::default();
     for task in task.by_precision() {
         let (job, choice) = task.choice(&task.plan)?;

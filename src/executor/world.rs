@@ -6,7 +6,8 @@
 
 use super::environment::Environment;
 use super::error::{ExecutorError, Result};
-use super::launch::{SILENCE, first_cause, follows, hangs, launch, start};
+use super::failure::{Failure, first_cause};
+use super::launch::{SILENCE, hangs, launch, start};
 use super::task::{Answer, Task};
 use super::threads;
 use super::worker::{HEARTBEAT, Meeting};
@@ -45,7 +46,7 @@ pub enum World {
 }
 
 /// What a rank says in the end.
-type Said = std::result::Result<Answer, String>;
+type Said = std::result::Result<Answer, Failure>;
 
 impl World {
     /// Runs a task on as many ranks as its plan names; their answers, by rank.
@@ -273,10 +274,10 @@ impl Shared {
         }
         let said: Said = match result.map(|mut answers| answers.pop()) {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(format!("rank {rank} has no answer")),
-            Err(error) => Err(error.to_string()),
+            Ok(None) => Err(Failure::own(format!("rank {rank} has no answer"))),
+            Err(error) => Err(Failure::of(&error)),
         };
-        if said.as_ref().is_err_and(|why| !follows(why)) {
+        if said.as_ref().is_err_and(|failure| !failure.follows) {
             self.put(&failure, &())?;
         }
         self.put(&format!("answer/{number}/{rank}"), &said)
@@ -295,7 +296,7 @@ impl Shared {
             }
         }
         match first_cause(&failures) {
-            Some((_, why)) => Err(ExecutorError::Rank(why.clone())),
+            Some((_, failure)) => Err(ExecutorError::Rank(failure.why.clone())),
             None if answers.len() as u64 == ranks => Ok(answers),
             None => Err(ExecutorError::Rank("a rank ended without an answer".to_owned())),
         }

@@ -1,12 +1,13 @@
 //! Scripts that start every rank, under torchrun and under Slurm, and the map of ranks.
 
 use super::arguments::quoted;
-use super::layout::{ranks, ranks_by_node};
+use super::layout::ranks;
 use super::{ExportFile, Program, Subject, one_line};
+use crate::mesh::Nodes;
 
 /// `torchrun.sh`, run once on each node, and `slurm.sbatch`, which does that.
 pub(super) fn scripts(subject: &Subject<'_>, program: &Program) -> Vec<ExportFile> {
-    let nodes = ranks_by_node(subject.cluster, subject.plan.devices());
+    let nodes = Nodes::of(subject.cluster).filled(subject.plan.devices());
     vec![torchrun(subject, program, &nodes), slurm(subject, &nodes)]
 }
 

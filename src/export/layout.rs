@@ -1,8 +1,8 @@
 //! Which layers and which part of the work each rank has.
 
 use super::Subject;
+use crate::mesh::{Coordinates, Mesh, Nodes, Place};
 use crate::plan::RecomputeCounts;
-use crate::spec::ClusterSpec;
 use std::ops::Range;
 
 /// Layers of a chunk of a stage.
@@ -94,49 +94,18 @@ pub(super) fn is_even(chunks: &[Chunk]) -> bool {
     chunks.windows(2).all(|pair| count(&pair[0]) == count(&pair[1]))
 }
 
-/// Ranks on each node that is used, in order.
-pub(super) fn ranks_by_node(cluster: &ClusterSpec, devices: u64) -> Vec<u64> {
-    let mut left = devices;
-    let mut nodes = Vec::new();
-    for group in &cluster.nodes {
-        for _ in 0..group.count {
-            if left == 0 {
-                return nodes;
-            }
-            let here = group.devices_per_node.min(left);
-            nodes.push(here);
-            left -= here;
-        }
-    }
-    nodes
-}
-
 /// What every rank is: they fill the nodes in order, tensor-parallel innermost, then context, data
 /// and pipeline, as all targets place them.
 pub fn ranks(subject: &Subject<'_>) -> Vec<RankPlace> {
-    let p = &subject.plan.parallelism;
+    let mesh = Mesh::of(&subject.plan.parallelism);
+    let nodes = Nodes::of(subject.cluster);
     let chunks = chunks(subject);
-    let mut places = Vec::new();
-    for (node, &here) in ranks_by_node(subject.cluster, subject.plan.devices()).iter().enumerate() {
-        for local_rank in 0..here {
-            let rank = places.len() as u64;
-            let (tensor, rest) = (rank % p.tensor, rank / p.tensor);
-            let (context, rest) = (rest % p.context, rest / p.context);
-            let (data, pipeline) = (rest % p.data, rest / p.data);
-            let own = chunks.iter().filter(|chunk| chunk.stage == pipeline);
-            let layers = own.map(|chunk| chunk.layers.clone()).collect();
-            let node = node as u64;
-            places.push(RankPlace {
-                rank,
-                node,
-                local_rank,
-                pipeline,
-                data,
-                context,
-                tensor,
-                layers,
-            });
-        }
-    }
-    places
+    let place = |rank: u64| {
+        let Place { node, device: local_rank, .. } = nodes.place(rank)?;
+        let Coordinates { tensor, context, data, stage: pipeline } = mesh.coordinates(rank);
+        let own = chunks.iter().filter(|chunk| chunk.stage == pipeline);
+        let layers = own.map(|chunk| chunk.layers.clone()).collect();
+        Some(RankPlace { rank, node, local_rank, pipeline, data, context, tensor, layers })
+    };
+    (0..mesh.ranks()).map_while(place).collect()
 }

@@ -158,39 +158,11 @@ impl Choice {
             next += none + selective + full;
             StagePlan {
                 layers: format!("{first}..{next}"),
-                devices: devices_of(job, &self.candidate, q as u64),
+                devices: job.nodes.devices(self.candidate.mesh().stage(q as u64)),
                 recompute: RecomputeCounts { none, selective, full },
             }
         };
         self.stages.iter().enumerate().map(stage).collect()
-    }
-}
-
-/// Where the devices of a stage stand: ranks fill nodes in order.
-fn devices_of(job: &Job, candidate: &Candidate, stage: u64) -> String {
-    let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node).max(1);
-    let stride = candidate.tensor * candidate.replicas();
-    let (first, end) = (stage * stride, (stage + 1) * stride);
-    let (low, high) = (first / per_node, (end - 1) / per_node);
-    let mut start = 0;
-    let mut group = 0;
-    for (i, nodes) in job.cluster.nodes.iter().enumerate() {
-        if low >= start {
-            group = i;
-            if low < start + nodes.count {
-                break;
-            }
-        }
-        start += nodes.count;
-    }
-    let (low, high) = (low.saturating_sub(start), high.saturating_sub(start));
-    let nodes = if low == high { format!("{low}") } else { format!("{low}..{}", high + 1) };
-    let whole = first.is_multiple_of(per_node) && end.is_multiple_of(per_node);
-    if whole || low != high {
-        format!("group{group}/nodes[{nodes}]")
-    } else {
-        let (a, b) = (first % per_node, (end - 1) % per_node + 1);
-        format!("group{group}/nodes[{nodes}]/devices[{a}..{b}]")
     }
 }
 

@@ -161,9 +161,9 @@ fn chunks_rule(space: &Space, known: Known<'_>) -> String {
         );
     }
     format!(
-        "under `interleaved-1f1b` stages x chunks divide the {} layers, and the micro-batches of \
-         each replica are a multiple of the stages, of which there are at least two; the other \
-         schedules have one chunk a stage",
+        "under `interleaved-1f1b` the search takes stages x chunks that divide the {} layers, and \
+         micro-batches of each replica that are a multiple of the stages, of which there are at least \
+         two; the other schedules have one chunk a stage",
         space.num_layers
     )
 }

@@ -4,9 +4,10 @@ use super::block::block_options;
 use super::block_choices::{BlockChoices, pareto};
 use super::costs::{BlockSet, Costs};
 use super::space::{Candidate, Pins, Space};
-use crate::cost::{CostModel, GroupPlacement, PlacedCost};
+use crate::cost::{CostModel, PlacedCost};
 use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKind};
 use crate::lower::{Links, MemoryModel, Prices, StageShape};
+use crate::mesh::{Axis, GroupPlacement, Mesh, Nodes};
 use crate::sharding::{Group, InstructionCost, Layout, ShardContext};
 use crate::spec::{
     Cluster, ClusterSpec, DeviceSpec, ModelSpec, NodeGroupSpec, Optimizer, StackSpec,
@@ -52,6 +53,8 @@ pub struct Job {
     pub graph: Graph,
     /// The cluster.
     pub cluster: ClusterSpec,
+    /// Its nodes, as ranks fill them.
+    pub nodes: Nodes,
     /// Its device.
     pub device: DeviceSpec,
     /// Devices there are.
@@ -100,7 +103,8 @@ impl Job {
         let cost = CostModel::new(&cluster.spec, &device, &stack, model.training.precision);
         let cluster = cluster.spec;
         let choices = Arc::default();
-        Ok(Job { model, graph, cluster, device, devices, stack, cost, blocks, choices })
+        let nodes = Nodes::of(&cluster);
+        Ok(Job { model, graph, cluster, nodes, device, devices, stack, cost, blocks, choices })
     }
 
     /// The same job on another number of nodes or with other memory. Shardings of blocks depend on
@@ -120,7 +124,8 @@ impl Job {
         let (model, stack) = (self.model.clone(), self.stack.clone());
         let cost = CostModel::new(&cluster, &device, &stack, model.training.precision);
         let (graph, blocks) = (self.graph.clone(), self.blocks.clone());
-        Job { model, graph, cluster, device, devices, stack, cost, blocks, choices }
+        let nodes = Nodes::of(&cluster);
+        Job { model, graph, cluster, nodes, device, devices, stack, cost, blocks, choices }
     }
 
     /// The space of all plans, with what the user has fixed.
@@ -158,8 +163,9 @@ impl Job {
 
     /// Prices inside one tensor-parallel and one context-parallel group, for block choices.
     pub fn block_prices(&self, tensor: u64, context: u64) -> PlacedCost<'_> {
-        let place = |size, stride| GroupPlacement::new(&self.cluster, size, stride);
-        self.cost.with_groups(place(tensor, 1), place(context, tensor), place(1, 1))
+        let mesh = Mesh::new(tensor, context, 1, 1);
+        let place = |axis| mesh.placement(axis, &self.nodes);
+        self.cost.with_groups(place(Axis::Tensor), place(Axis::Context), place(Axis::Pipeline))
     }
 
     /// Time of the host to launch one kernel.
@@ -220,17 +226,15 @@ impl Job {
         if p == 1 {
             return vec![SimTime::ZERO];
         }
-        let stride = candidate.tensor * candidate.replicas();
-        let per_node = self.cluster.nodes.iter().map(|group| group.devices_per_node).min();
-        let per_node = per_node.unwrap_or(1).max(1);
-        let nodes: u64 = self.cluster.nodes.iter().map(|group| group.count).sum();
-        let node = |rank: u64| rank / per_node;
+        let mesh = candidate.mesh();
+        let ranks = mesh.stride(Axis::Pipeline);
+        let node = |rank: u64| self.nodes.place(rank).map(|place| place.node);
         let same_node = |from: u64, to: u64| {
-            nodes <= 1
-                || (stride <= per_node
-                    && (0..stride).all(|r| node(from * stride + r) == node(to * stride + r)))
+            self.nodes.count() <= 1
+                || (ranks <= self.nodes.largest()
+                    && mesh.stage(from).zip(mesh.stage(to)).all(|(a, b)| node(a) == node(b)))
         };
-        let sharing = stride.min(per_node);
+        let sharing = ranks.min(self.nodes.smallest());
         let [inside, across] = [true, false].map(|same| self.transfer(candidate, same, sharing));
         (0..p).map(|q| if same_node(q, (q + 1) % p) { inside } else { across }).collect()
     }
@@ -303,11 +307,11 @@ impl Costs for Job {
     }
 
     fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_> {
-        let place = |size, stride| GroupPlacement::new(&self.cluster, size, stride);
+        let mesh = candidate.mesh();
         let placed = self.cost.with_groups(
-            place(candidate.tensor, 1),
-            place(candidate.context, candidate.tensor),
-            place(candidate.replicas(), candidate.tensor),
+            mesh.placement(Axis::Tensor, &self.nodes),
+            mesh.placement(Axis::Context, &self.nodes),
+            mesh.placement_of_replicas(&self.nodes),
         );
         let optimizer = self.model.training.optimizer;
         Box::new(StagePrices { placed, cost: &self.cost, optimizer })
@@ -317,7 +321,7 @@ impl Costs for Job {
         let p = candidate.pipeline;
         let hops = self.hops(candidate);
         let all_reduce = |bytes: u64, size: u64, stride: u64| {
-            let group = GroupPlacement::new(&self.cluster, size, stride);
+            let group = GroupPlacement::new(&self.nodes, size, stride);
             self.cost.collectives().collective_time(
                 Collective::AllReduce,
                 Bytes::new(bytes),
@@ -326,7 +330,7 @@ impl Costs for Job {
         };
         let tied = self.tied_elements(candidate.tensor);
         let tied_reduce = if p > 1 && tied > 0 {
-            let stride = candidate.tensor * candidate.replicas() * (p - 1);
+            let stride = candidate.mesh().stride(Axis::Pipeline) * (p - 1);
             all_reduce(tied * self.shape(candidate).gradient_bytes, 2, stride)
         } else {
             SimTime::ZERO

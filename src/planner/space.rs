@@ -1,6 +1,7 @@
 //! Every combination of ways, batch, schedule and sharding that divides as model and batch demand.
 
 use super::conflict::Asked;
+use crate::mesh::Mesh;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::spec::ScheduleKind;
 
@@ -38,6 +39,11 @@ impl Candidate {
     /// Ranks that hold the same parameters (d·c): gradients are summed over them.
     pub const fn replicas(&self) -> u64 {
         self.data * self.context
+    }
+
+    /// Its ranks.
+    pub fn mesh(&self) -> Mesh {
+        Mesh::new(self.tensor, self.context, self.data, self.pipeline)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
 use lmplan::executor::numerics::{self, Limits};
-use lmplan::plan::Strategy;
-use lmplan::plan::{Batch, Plan};
+use lmplan::plan::{Batch, Plan, Strategy};
 use lmplan::planner::choice::Choice;
 use lmplan::spec::{
     Activation, ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind,
@@ -163,21 +162,21 @@ fn every_strategy_computes_the_same() {
             for (block, operators) in &offered {
                 let pick = |(operator, strategies): (&String, &Vec<Strategy>)| {
                     let index = (next(&mut state) + draw) % strategies.len();
-                    (operator.clone(), strategies[index].to_owned())
+                    (operator.clone(), strategies[index])
                 };
                 plan.operators.insert(block.clone(), operators.iter().map(pick).collect());
             }
             // The table is split alike at both of its places, or not at all.
             let split = next(&mut state).is_multiple_of(2);
-            let table = if split { "vocabulary" } else { "replicated" };
-            let head = if split { "column" } else { "replicated" };
+            let table = if split { Strategy::Vocabulary } else { Strategy::Replicated };
+            let head = if split { Strategy::Column } else { Strategy::Replicated };
             if let Some(embedding) = plan.operators.get_mut("embedding") {
-                embedding.insert("token".to_owned(), table.to_owned());
+                embedding.insert("token".to_owned(), table);
             }
             if let Some(operators) = plan.operators.get_mut("head") {
                 for decoder in ["lm_head", "mlm.decoder"] {
                     if operators.contains_key(decoder) {
-                        operators.insert(decoder.to_owned(), head.to_owned());
+                        operators.insert(decoder.to_owned(), head);
                     }
                 }
             }

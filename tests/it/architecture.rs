@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top. A module may import itself and those before it.
-const LAYERS: [&str; 18] = [
-    "units", "spec", "plan", "import", "graph", "sharding", "cost", "export", "lower", "sim",
-    "solver", "planner", "explain", "capacity", "executor", "validate", "report", "cli",
+const LAYERS: [&str; 19] = [
+    "units", "spec", "plan", "mesh", "import", "graph", "sharding", "cost", "export", "lower",
+    "sim", "solver", "planner", "explain", "capacity", "executor", "validate", "report", "cli",
 ];
 
 /// What `check` may import: it shares no code with what it judges.

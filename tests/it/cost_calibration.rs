@@ -7,8 +7,9 @@ use lmplan::cost::fit::{
     FitError, benchmark_model, one_node, read_attention, read_collectives, read_products,
     shortest_side,
 };
-use lmplan::cost::{CollectiveModel, DeviceModel, GroupPlacement};
+use lmplan::cost::{CollectiveModel, DeviceModel};
 use lmplan::graph::{GemmPass, Kernel};
+use lmplan::mesh::{GroupPlacement, Nodes};
 use lmplan::spec::{DeviceSpec, NetworkSpec, Precision, Topology};
 use lmplan::units::{BytesPerSecond, Seconds};
 use std::fs;
@@ -111,7 +112,7 @@ fn an_all_reduce_over_four_nodes_has_the_measured_shape() {
         in_network_reduction: false,
     });
     let model = CollectiveModel::new(&cluster, &device("a100-80gb-sxm"));
-    let group = GroupPlacement::new(&cluster, 32, 1);
+    let group = GroupPlacement::new(&Nodes::of(&cluster), 32, 1);
     for row in read_collectives(&table("nccl_four_nodes")) {
         let predicted = model.collective_time(row.collective, row.bytes, &group).seconds();
         let ratio = predicted / row.time;

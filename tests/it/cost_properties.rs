@@ -1,7 +1,8 @@
 //! What must hold of the cost model whatever the constants, and of the catalogue that feeds it.
 
-use lmplan::cost::{CollectiveModel, CostModel, DeviceModel, GroupPlacement};
+use lmplan::cost::{CollectiveModel, CostModel, DeviceModel};
 use lmplan::graph::{Collective, GemmPass, Kernel, PassKind};
+use lmplan::mesh::{GroupPlacement, Nodes};
 use lmplan::sharding::{Group, InstructionCost};
 use lmplan::spec::{
     ClusterSpec, DeviceSpec, LinkKind, NetworkSpec, NodeGroupSpec, Optimizer, Precision, StackSpec,
@@ -166,9 +167,9 @@ fn the_placed_price_list_is_the_model() {
     let cluster = cluster(8, 8, 200.0);
     let spec = device("a100-80gb-sxm");
     let model = CostModel::new(&cluster, &spec, &stack("megatron-core"), Precision::Bf16Mixed);
-    let tensor = GroupPlacement::new(&cluster, 4, 1);
-    let context = GroupPlacement::new(&cluster, 2, 4);
-    let data = GroupPlacement::new(&cluster, 8, 8);
+    let tensor = GroupPlacement::new(&Nodes::of(&cluster), 4, 1);
+    let context = GroupPlacement::new(&Nodes::of(&cluster), 2, 4);
+    let data = GroupPlacement::new(&Nodes::of(&cluster), 8, 8);
     let placed = model.with_groups(tensor, context, data);
     let kernel = product(1, 2048, 4096, 1024);
     assert_eq!(placed.kernel(&kernel), model.device().kernel_time(&kernel));
@@ -215,7 +216,7 @@ fn reduction_in_the_network_helps_and_oversubscription_hurts() {
     if let Some(network) = &mut tapered.network {
         network.tiers.push(lmplan::spec::TierSpec { nodes: 16, oversubscription: 4.0 });
     }
-    let group = GroupPlacement::new(&plain, 64, 8);
+    let group = GroupPlacement::new(&Nodes::of(&plain), 64, 8);
     let time = |cluster: &ClusterSpec| {
         let model = CollectiveModel::new(cluster, &spec);
         model.collective_time(Collective::AllReduce, Bytes::new(1 << 30), &group).seconds().get()
@@ -243,7 +244,7 @@ proptest! {
     ) {
         let cluster = cluster(64, 8, 200.0);
         let model = CollectiveModel::new(&cluster, &device(DEVICES[name]));
-        let group = GroupPlacement::new(&cluster, size, stride);
+        let group = GroupPlacement::new(&Nodes::of(&cluster), size, stride);
         let time = |bytes| model.collective_time(COLLECTIVES[which], Bytes::new(bytes), &group);
         prop_assert!(time(small) <= time(small + more));
         if size == 1 {
@@ -261,7 +262,7 @@ proptest! {
     ) {
         let cluster = cluster(64, 8, 200.0);
         let model = CollectiveModel::new(&cluster, &device("a100-80gb-sxm"));
-        let group = GroupPlacement::new(&cluster, size, stride);
+        let group = GroupPlacement::new(&Nodes::of(&cluster), size, stride);
         let time = |what| model.collective_time(what, Bytes::new(bytes), &group).seconds().get();
         // Each rank receives what it lacks over its own 300 GB/s.
         let least = bytes as f64 * (size - 1) as f64 / size as f64 / 300e9;
@@ -282,7 +283,7 @@ proptest! {
         let spec = device("h100-80gb-sxm");
         let time = |rate| {
             let cluster = cluster(512, 8, rate);
-            let group = GroupPlacement::new(&cluster, size, stride);
+            let group = GroupPlacement::new(&Nodes::of(&cluster), size, stride);
             let model = CollectiveModel::new(&cluster, &spec);
             (
                 model.collective_time(COLLECTIVES[which], Bytes::new(bytes), &group),
@@ -366,7 +367,7 @@ proptest! {
         model.kernel_time(&product(batch, m, n, k));
         model.kernel_time(&attention(true, m, n, k, true));
         let cluster = cluster(4, 8, 200.0);
-        let group = GroupPlacement::new(&cluster, size, stride);
+        let group = GroupPlacement::new(&Nodes::of(&cluster), size, stride);
         let model = CollectiveModel::new(&cluster, &spec);
         model.collective_time(COLLECTIVES[which], Bytes::new(bytes), &group);
         model.point_to_point_time(Bytes::new(bytes), false, size);

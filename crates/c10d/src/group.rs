@@ -69,7 +69,7 @@ impl Store {
         let store = unsafe {
             ffi::lmplan_store_tcp(host.as_ptr(), port, c_int::from(server), millis(timeout))
         };
-        if store.is_null() { Err(Error::last()) } else { Ok(Store(store)) }
+        if store.is_null() { Err(Error::last_of_group()) } else { Ok(Store(store)) }
     }
 
     /// A store in a file that all ranks see.
@@ -81,7 +81,7 @@ impl Store {
         let ranks = number(ranks)?;
         // SAFETY: `path` outlives the call, which copies it.
         let store = unsafe { ffi::lmplan_store_file(path.as_ptr(), ranks, millis(timeout)) };
-        if store.is_null() { Err(Error::last()) } else { Ok(Store(store)) }
+        if store.is_null() { Err(Error::last_of_group()) } else { Ok(Store(store)) }
     }
 
     /// Leaves a value under a key, of 8 MiB at most.
@@ -93,7 +93,7 @@ impl Store {
         let data = value.as_ptr().cast::<c_char>();
         // SAFETY: the store is alive; key and value outlive the call, which copies them.
         let done = unsafe { ffi::lmplan_store_set(self.0, key.as_ptr(), data, value.len() as u64) };
-        if done == 0 { Ok(()) } else { Err(Error::last()) }
+        if done == 0 { Ok(()) } else { Err(Error::last_of_group()) }
     }
 
     /// The value under a key, none where nothing has been left there. Does not wait for it.
@@ -111,7 +111,7 @@ impl Store {
             1 if size == 0 => Ok(Some(Vec::new())),
             // SAFETY: points to as many bytes, until the next call of this thread.
             1 => Ok(Some(unsafe { std::slice::from_raw_parts(data, size as usize) }.to_vec())),
-            _ => Err(Error::last()),
+            _ => Err(Error::last_of_group()),
         }
     }
 
@@ -151,7 +151,7 @@ impl Group {
             ffi::lmplan_group(store.0, name.as_ptr(), own, all, address.as_ptr(), millis(timeout))
         };
         if group.is_null() {
-            return Err(Error::last());
+            return Err(Error::last_of_group());
         }
         Ok(Group { group, rank, size, on_device: false })
     }
@@ -178,7 +178,7 @@ impl Group {
             ffi::lmplan_nccl_group(store.0, name.as_ptr(), own, all, device, lanes, millis)
         };
         if group.is_null() {
-            return Err(Error::last());
+            return Err(Error::last_of_group());
         }
         Ok(Group { group, rank, size, on_device: device >= 0 })
     }
@@ -194,7 +194,7 @@ impl Group {
     /// Ranks that die or do not come in time.
     pub fn settle(&self) -> Result<(), Error> {
         // SAFETY: the group is alive.
-        Error::check(unsafe { ffi::lmplan_settle(self.group) })
+        Error::check_group(unsafe { ffi::lmplan_settle(self.group) })
     }
 
     /// Number of this rank in the group.
@@ -214,7 +214,7 @@ impl Group {
     pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<(), Error> {
         // SAFETY: group and tensor are alive during the call, which waits for its end.
         let code = unsafe { ffi::lmplan_all_reduce(self.group, raw(tensor), c_int::from(maximum)) };
-        Error::check(code)
+        Error::check_group(code)
     }
 
     /// Collects the parts of all ranks along the first dimension of `output`.
@@ -223,7 +223,7 @@ impl Group {
     /// As [`Group::all_reduce`].
     pub fn all_gather(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_all_gather(self.group, raw(output), raw(input)) })
+        Error::check_group(unsafe { ffi::lmplan_all_gather(self.group, raw(output), raw(input)) })
     }
 
     /// Sums over the ranks and keeps this rank's part along the first dimension of `input`.
@@ -232,7 +232,9 @@ impl Group {
     /// As [`Group::all_reduce`].
     pub fn reduce_scatter(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_reduce_scatter(self.group, raw(output), raw(input)) })
+        Error::check_group(unsafe {
+            ffi::lmplan_reduce_scatter(self.group, raw(output), raw(input))
+        })
     }
 
     /// Sends the r-th part along the first dimension of `input` to rank r.
@@ -241,7 +243,7 @@ impl Group {
     /// As [`Group::all_reduce`].
     pub fn all_to_all(&self, output: &Tensor, input: &Tensor) -> Result<(), Error> {
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_all_to_all(self.group, raw(output), raw(input)) })
+        Error::check_group(unsafe { ffi::lmplan_all_to_all(self.group, raw(output), raw(input)) })
     }
 
     /// Copies the tensor of rank `root` to all.
@@ -251,7 +253,7 @@ impl Group {
     pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<(), Error> {
         let root = number(root)?;
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_broadcast(self.group, raw(tensor), root) })
+        Error::check_group(unsafe { ffi::lmplan_broadcast(self.group, raw(tensor), root) })
     }
 
     /// Waits for all ranks.
@@ -260,7 +262,7 @@ impl Group {
     /// As [`Group::all_reduce`].
     pub fn barrier(&self) -> Result<(), Error> {
         // SAFETY: the group is alive.
-        Error::check(unsafe { ffi::lmplan_barrier(self.group) })
+        Error::check_group(unsafe { ffi::lmplan_barrier(self.group) })
     }
 
     /// Starts to send a contiguous tensor.
@@ -272,7 +274,7 @@ impl Group {
         // SAFETY: group and tensor are alive; the tensor is kept until the message has left.
         let pending = unsafe { ffi::lmplan_send(self.group, raw(&tensor), peer, tag, lane) };
         if pending.is_null() {
-            Err(Error::last())
+            Err(Error::last_of_group())
         } else {
             Ok(Sending { pending, _tensor: tensor })
         }
@@ -285,7 +287,7 @@ impl Group {
     pub fn receive(&self, tensor: &Tensor, from: Envelope) -> Result<(), Error> {
         let [peer, tag, lane] = [number(from.peer)?, number(from.tag)?, number(from.lane)?];
         // SAFETY: as in `all_reduce`.
-        Error::check(unsafe { ffi::lmplan_receive(self.group, raw(tensor), peer, tag, lane) })
+        Error::check_group(unsafe { ffi::lmplan_receive(self.group, raw(tensor), peer, tag, lane) })
     }
 }
 
@@ -303,7 +305,7 @@ impl Sending {
     /// A receiver that died or does not come in time.
     pub fn wait(self) -> Result<(), Error> {
         // SAFETY: the message is alive as long as `self`.
-        Error::check(unsafe { ffi::lmplan_pending_wait(self.pending) })
+        Error::check_group(unsafe { ffi::lmplan_pending_wait(self.pending) })
     }
 }
 

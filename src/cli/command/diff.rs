@@ -103,16 +103,8 @@ fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
             Some(schema) => format!("it holds `{}`", schema.trim_end_matches("/1")),
             None => "it holds something else".to_owned(),
         };
-        let beside = ["search.json", "prediction.json", "plan.yaml"];
-        let beside = beside.map(|name| path.with_file_name(name)).into_iter();
-        let beside = beside.filter(|path| path.is_file()).map(|path| path.display().to_string());
-        let beside: Vec<String> = beside.collect();
-        let help = match beside.first() {
-            Some(first) => format!("give `{first}` beside it, or that of another report or plan"),
-            None => GOOD.to_owned(),
-        };
         return Err(bad(format!(
-            "neither a `search.json` nor a `prediction.json`, {found}: {help}"
+            "neither a `search.json` nor a `prediction.json`, {found}: {GOOD}"
         )));
     }
     let outcome: Results = serde_json::from_value(value)
@@ -122,7 +114,7 @@ fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
 
 /// What can be compared.
 const GOOD: &str =
-    "give a `search.json` or `prediction.json`, a `plan.yaml`, or the folder of a report";
+    "give the folder of a report, its `search.json` or `prediction.json`, or a plan (YAML)";
 
 /// Largest file of results that is read: frontiers are long.
 const MAX_RESULTS: u64 = 64_000_000;

@@ -194,7 +194,7 @@ fn objective(args: &SearchArgs, job: &Job) -> Result<Objective, Failure> {
 
 /// Why nothing is the fewest devices.
 pub(super) const NO_DEADLINE: &str = "`--objective devices` needs `--deadline`: how few devices do \
-     depends on the time that there is; add one, such as `--deadline 30d`";
+     depends on the time that there is; add it, in the form `--deadline 30d`";
 
 /// Iterations of the run.
 fn steps(args: &SearchArgs, job: &Job) -> Result<u64, Failure> {

@@ -14,11 +14,12 @@ use crate::executor::error::{ExecutorError, Result};
 use crate::executor::gauge::{self, Gauge, Reading};
 use crate::executor::launch::launch;
 use crate::executor::measure::{self, usual};
-use crate::executor::rank::{Groups, Rank, Seat};
+use crate::executor::rank::{Groups, Rank};
 use crate::executor::record::Beside;
 use crate::executor::setup::{self, RunOptions};
 use crate::executor::task::{Answer, Mode, Task};
 use crate::graph::{Kernel, PassKind};
+use crate::mesh::Coordinates;
 use crate::planner::job::Job;
 use crate::sharding::Instruction;
 use crate::spec::Pace;
@@ -257,7 +258,7 @@ fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
     let program =
         choice.program(&job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
-    let seat = Seat { tensor: 0, data: 0, stage: 0 };
+    let seat = Coordinates::default();
     let mut rank = setup::of_program(&job, program, seat, Ranks::Alone, groups, &options)?;
     rank.iteration()?;
     Ok((job, rank))

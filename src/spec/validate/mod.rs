@@ -133,7 +133,7 @@ pub fn job_findings(model: &ModelSpec, cluster: &Cluster) -> Vec<Finding> {
         let message =
             format!("device {} has no peak for `{}`", quoted(&group.device.name), precision.name());
         let finding = Finding::new("job::precision", "training/precision", message)
-            .help(format!("train in {}, or on a device that has it", known.join(" or ")));
+            .help(format!("it has {}", known.join(" and ")));
         if !findings.contains(&finding) {
             findings.push(finding);
         }
