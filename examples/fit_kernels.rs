@@ -14,8 +14,9 @@
 use lmplan::cost::CollectiveModel;
 use lmplan::cost::fit::{
     FitError, MeasuredCollective, MeasuredKernel, benchmark_model, coordinate_descent, one_node,
-    read_attention, read_collectives, read_products, shortest_side,
+    shortest_side,
 };
+use lmplan::cost::kernel_table::{read_attention, read_collectives, read_products};
 use lmplan::spec::{CollectiveConstants, DeviceSpec, KernelConstants, Precision};
 use lmplan::units::{BytesPerSecond, Seconds};
 use std::error::Error;
@@ -101,11 +102,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let write = std::env::args().any(|argument| argument == "--write");
     let data = Path::new("tests/data/kernels");
     let read = |name: &str| fs::read_to_string(data.join(name));
-    let mut products = read_products(&read("gemm_bf16.csv")?);
-    products.extend(read_products(&read("gemm_v100.csv")?));
-    let attention = read_attention(&read("attention_forward_bf16.csv")?);
-    let mut collectives = read_collectives(&read("nccl_one_node.csv")?);
-    collectives.extend(read_collectives(&read("nccl_v100.csv")?));
+    let mut products = read_products(&read("gemm_bf16.csv")?)?;
+    products.extend(read_products(&read("gemm_v100.csv")?)?);
+    let attention = read_attention(&read("attention_forward_bf16.csv")?)?;
+    let mut collectives = read_collectives(&read("nccl_one_node.csv")?)?;
+    collectives.extend(read_collectives(&read("nccl_v100.csv")?)?);
     for job in &JOBS {
         let path = Path::new("hardware/devices").join(format!("{}.yaml", job.device));
         let mut device: DeviceSpec = serde_saphyr::from_str(&fs::read_to_string(&path)?)?;

@@ -36,7 +36,7 @@ fn main() {
                     Instruction::Communicate { op, collective, bytes, group, overlap } => (
                         op,
                         format!("{collective:?} {bytes} {group:?} {overlap:?}"),
-                        prices.collective(*collective, *bytes, *group),
+                        prices.collective(*collective, *bytes, (*group).into()),
                     ),
                 };
                 let micros = time.seconds().get() * 1e6;

@@ -39,6 +39,15 @@ pub struct CollectiveModel {
     devices_per_node: u64,
 }
 
+/// What each further hop adds to the latency of the bulk protocol, which synchronises every one, as a
+/// share of the first's. NCCL's own model has such a term (`tuning.cc`, a base latency and one for each
+/// step); the value is an assumption, within what `tests/it/cost_calibration.rs` allows.
+const HOP_SHARE: f64 = 0.1;
+
+/// Rings for each rank of a node without a switch, over which neighbours are reached: four of eight on
+/// the hybrid cube mesh of the V100 (NVIDIA DGX-1 system architecture, 2017); a floor for full meshes.
+const RINGS_PER_RANK: f64 = 0.5;
+
 /// Levels of a binary tree over so many members: the logarithm to base two, rounded up.
 const fn tree_depth(members: u64) -> f64 {
     (u64::BITS - members.saturating_sub(1).leading_zeros()) as f64
@@ -119,18 +128,16 @@ impl CollectiveModel {
     fn quicker(&self, latency: f64, hops: f64, wire: f64, bandwidth: f64) -> f64 {
         let constants = &self.link.collectives;
         let low = latency + wire / (bandwidth * constants.low_latency_efficiency);
-        // The bulk protocol synchronises each hop.
-        let bulk_latency = constants.bulk_latency.get() * (1.0 + 0.1 * (hops - 1.0));
+        let bulk_latency = constants.bulk_latency.get() * (1.0 + HOP_SHARE * (hops - 1.0));
         let bulk = latency + bulk_latency + wire / (bandwidth * constants.efficiency);
         low.min(bulk)
     }
 
     /// Bandwidth of the rings of `ranks` devices of a node. Without a switch each rank reaches
-    /// its neighbours over part of its lanes; half as many rings as ranks is what the hybrid cube
-    /// mesh of the V100 gives, and a floor for full meshes.
+    /// its neighbours over part of its lanes.
     fn ring_bandwidth(&self, ranks: f64) -> f64 {
         let link = self.link.bandwidth.get();
-        self.link.pair_bandwidth.map_or(link, |pair| link.min(pair.get() * ranks * 0.5))
+        self.link.pair_bandwidth.map_or(link, |pair| link.min(pair.get() * ranks * RINGS_PER_RANK))
     }
 
     /// Seconds inside one node.

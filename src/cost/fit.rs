@@ -2,7 +2,7 @@
 //! constants that bring them nearest.
 
 use super::{CollectiveModel, DeviceModel};
-use crate::graph::{Collective, GemmPass, Kernel, PassKind};
+use crate::graph::{Collective, Kernel, PassKind};
 use crate::mesh::GroupPlacement;
 use crate::spec::{ClusterSpec, DeviceSpec, LinkKind, NodeGroupSpec, Precision};
 use crate::units::{Bytes, Seconds};
@@ -98,109 +98,6 @@ pub fn shortest_side(kernel: &Kernel) -> u64 {
         Kernel::Gemm { m, n, k, .. } => m.min(n).min(k),
         _ => 0,
     }
-}
-
-/// The cells of a table without quoted commas, row by row, under the columns asked for. A row
-/// that lacks one of them is left out.
-fn rows<'a, const N: usize>(
-    text: &'a str,
-    columns: [&str; N],
-) -> impl Iterator<Item = [&'a str; N]> {
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
-    let places = columns.map(|column| header.iter().position(|name| *name == column));
-    lines.filter_map(move |line| {
-        let cells: Vec<&str> = line.split(',').collect();
-        let mut row = [""; N];
-        for (cell, place) in row.iter_mut().zip(places) {
-            *cell = cells.get(place?).copied()?;
-        }
-        Some(row)
-    })
-}
-
-/// Reads a table of matrix products in bfloat16: `gpu, m, n, k, latency_ms`.
-pub fn read_products(text: &str) -> Vec<MeasuredKernel> {
-    let parse = |[device, m, n, k, time]: [&str; 5]| {
-        Some(MeasuredKernel {
-            device: device.into(),
-            kernel: Kernel::Gemm {
-                batch: 1,
-                m: m.parse().ok()?,
-                n: n.parse().ok()?,
-                k: k.parse().ok()?,
-                operand_bytes: 2,
-                result_bytes: 2,
-                accumulate: false,
-                pass: GemmPass::Forward,
-            },
-            beside: Bytes::ZERO,
-            time: Seconds::new(time.parse::<f64>().ok()? * 1e-3),
-        })
-    };
-    rows(text, ["gpu", "m", "n", "k", "latency_ms"]).filter_map(parse).collect()
-}
-
-/// Reads a table of causal fused attention in bfloat16: `gpu, batch_size, sequence_length,
-/// num_heads, num_kv_heads, head_dim, latency_ms`. The table times a serving engine, which also
-/// copies keys and values into its paged cache.
-pub fn read_attention(text: &str) -> Vec<MeasuredKernel> {
-    let columns = [
-        "gpu",
-        "batch_size",
-        "sequence_length",
-        "num_heads",
-        "num_kv_heads",
-        "head_dim",
-        "latency_ms",
-    ];
-    let parse = |[device, batch, length, heads, kv_heads, head_dim, time]: [&str; 7]| {
-        let (length, batch): (u64, u64) = (length.parse().ok()?, batch.parse().ok()?);
-        let (kv_heads, head_dim): (u64, u64) = (kv_heads.parse().ok()?, head_dim.parse().ok()?);
-        let cached = [2, batch, length, kv_heads, head_dim]
-            .iter()
-            .try_fold(1u64, |product, factor| product.checked_mul(*factor))?;
-        Some(MeasuredKernel {
-            device: device.into(),
-            kernel: Kernel::FlashAttention {
-                backward: false,
-                batch,
-                heads: heads.parse().ok()?,
-                kv_heads,
-                query_length: length,
-                key_length: length,
-                head_dim,
-                causal: true,
-                element_bytes: 2,
-            },
-            // Read and written, two bytes an element.
-            beside: Bytes::new(cached.checked_mul(4)?),
-            time: Seconds::new(time.parse::<f64>().ok()? * 1e-3),
-        })
-    };
-    rows(text, columns).filter_map(parse).collect()
-}
-
-/// Reads a table of collectives of 2-byte elements: `gpu, collective, num_gpus,
-/// message_elements, latency_ms`.
-pub fn read_collectives(text: &str) -> Vec<MeasuredCollective> {
-    let parse = |[device, collective, ranks, elements, time]: [&str; 5]| {
-        Some(MeasuredCollective {
-            device: device.into(),
-            collective: match collective {
-                "all_reduce" => Collective::AllReduce,
-                "all_gather" => Collective::AllGather,
-                "reduce_scatter" => Collective::ReduceScatter,
-                "alltoall" => Collective::AllToAll,
-                _ => return None,
-            },
-            ranks: ranks.parse().ok()?,
-            bytes: Bytes::new(elements.parse::<u64>().ok()?.checked_mul(2)?),
-            time: Seconds::new(time.parse::<f64>().ok()? * 1e-3),
-        })
-    };
-    let columns = ["gpu", "collective", "num_gpus", "message_elements", "latency_ms"];
-    rows(text, columns).filter_map(parse).collect()
 }
 
 /// How far predictions are from measurements.

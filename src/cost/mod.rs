@@ -7,6 +7,7 @@ pub mod collective;
 pub mod compute;
 mod contention;
 pub mod fit;
+pub mod kernel_table;
 mod matmul;
 mod measured_collectives;
 pub mod model;

@@ -2,7 +2,7 @@
 
 use super::error::{ExecutorError, Result};
 use super::rank::Rank;
-use super::state::{BlockState, Range};
+use super::state::{BlockState, Range, TABLE};
 use super::update::own_gradients;
 use crate::graph::BlockKind;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ pub(super) type Key = (BlockKind, u64, String, &'static str);
 
 /// What names a parameter; a shared table is the token embedding's.
 pub(super) fn key_of(state: &BlockState, range: &Range) -> Key {
-    if range.parameter.tied {
-        return (BlockKind::Embedding, 0, "token".to_owned(), "weight");
+    if range.is_table {
+        return (BlockKind::Embedding, 0, TABLE.to_owned(), "weight");
     }
     let placed = state.placed;
     (placed.kind, placed.layer, range.operator_name.clone(), range.parameter.name)

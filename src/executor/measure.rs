@@ -178,7 +178,7 @@ pub fn price(instruction: &Instruction, prices: &dyn InstructionCost) -> f64 {
     let time = match instruction {
         Instruction::Compute { kernel, .. } => prices.kernel(kernel).max(prices.launch()),
         Instruction::Communicate { collective, group, bytes, .. } => {
-            prices.collective(*collective, *bytes, *group)
+            prices.collective(*collective, *bytes, (*group).into())
         }
     };
     time.seconds().get()

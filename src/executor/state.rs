@@ -16,6 +16,8 @@ pub struct Range {
     pub operator_name: String,
     /// Whether it scales a norm.
     pub is_scale: bool,
+    /// Whether it is the token embedding's table, at the embedding or at the head.
+    pub is_table: bool,
     /// What it is.
     pub parameter: LocalParameter,
     /// First element.
@@ -23,6 +25,9 @@ pub struct Range {
     /// Elements.
     pub length: i64,
 }
+
+/// The token embedding's table in the names of parameters, wherever it stands.
+pub(super) const TABLE: &str = "token";
 
 impl Range {
     /// Its dimensions on this rank.
@@ -39,8 +44,8 @@ impl Range {
     pub fn initial(&self, placed: Placed, seed: u64) -> Tensor {
         let kind = format!("{:?}", placed.kind);
         // A tied weight is the token embedding's.
-        let name: [&str; 3] = if self.parameter.tied {
-            ["Embedding", "token", "weight"]
+        let name: [&str; 3] = if self.is_table {
+            ["Embedding", TABLE, "weight"]
         } else {
             [&kind, &self.operator_name, self.parameter.name]
         };
@@ -87,10 +92,12 @@ impl Flat {
             for parameter in at.parameters(ways).into_iter().filter(|p| !(shared && p.tied)) {
                 let length = parameter.local_elements() as i64;
                 let is_norm = matches!(at.op.kind, OpKind::Norm { .. });
+                let is_embedding = matches!(at.op.kind, OpKind::TokenEmbedding { .. });
                 ranges.push(Range {
                     operator,
                     operator_name: at.op.name.clone(),
                     is_scale: is_norm && parameter.name == "weight",
+                    is_table: is_embedding || parameter.tied,
                     parameter,
                     start,
                     length,
@@ -282,7 +289,8 @@ impl BlockState {
 
     /// The token embedding's table.
     pub(crate) fn table(&self) -> Option<Table> {
-        let range = self.flat.ranges.iter().find(|range| range.operator_name == "token")?;
+        let range =
+            self.flat.ranges.iter().find(|range| range.is_table && !range.parameter.tied)?;
         let view = |flat: &Tensor| range.view(flat);
         Some(Table {
             weights: view(self.weights.as_ref()?),

@@ -17,7 +17,6 @@ use crate::planner::job::Job;
 use crate::spec::{self, Cluster, ModelSpec, Precision, StackSpec};
 use lmplan_c10d::{Group, Store};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::time::Duration;
 use tch::Device;
 
@@ -180,7 +179,7 @@ impl Task {
     pub fn choice(&self, plan: &Plan) -> Result<(Job, Choice)> {
         let program = |error: String| ExecutorError::Program(error);
         // Devices and prices play no part in the execution; this cluster has enough of them.
-        let (cluster, _) = Cluster::load("h100x16384", Path::new("."))
+        let (cluster, _) = Cluster::load("h100x16384", crate::spec::catalog::built_in())
             .map_err(|error| program(error.to_string()))?;
         let mut model = self.model.clone();
         model.training.global_batch_size = plan.batch.global;

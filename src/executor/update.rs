@@ -4,7 +4,7 @@ use super::error::{ExecutorError, Result};
 use super::rank::Rank;
 use super::record::Beside;
 use super::state::{BlockState, Range};
-use crate::graph::BlockKind;
+use crate::graph::{BlockKind, OpKind};
 use crate::lower::Program;
 use crate::plan::OptimizerSharding;
 use crate::spec::Optimizer;
@@ -47,19 +47,10 @@ pub(super) fn reduce_over_tensor(rank: &mut Rank) -> Result<()> {
 fn tables(rank: &Rank) -> Vec<(&BlockState, &Range)> {
     let mut found = Vec::new();
     for state in rank.blocks.iter().flatten() {
-        let tables = state.flat.ranges.iter().filter(|range| is_table(state, range));
+        let tables = state.flat.ranges.iter().filter(|range| range.is_table);
         found.extend(tables.map(|range| (state, range)));
     }
     found
-}
-
-/// Whether it is the token embedding's table, which may stand at two places.
-fn is_table(state: &BlockState, range: &Range) -> bool {
-    match state.placed.kind {
-        BlockKind::Embedding => range.operator_name == "token",
-        BlockKind::Layer => false,
-        BlockKind::Head => range.parameter.tied,
-    }
 }
 
 /// Whether the token embedding's table is split alike at both of its places; and, for one buffer to
@@ -67,7 +58,7 @@ fn is_table(state: &BlockState, range: &Range) -> bool {
 pub(super) fn tables_agree(program: &Program, one_buffer: bool) -> bool {
     let table = |kind: BlockKind| {
         program.block(kind).operators.iter().find_map(|at| {
-            let is_embedding = kind == BlockKind::Embedding && at.op.name == "token";
+            let is_embedding = matches!(at.op.kind, OpKind::TokenEmbedding { .. });
             let found = at.parameters(program.tensor).into_iter();
             found
                 .filter(|p| p.tied || is_embedding)
@@ -254,7 +245,7 @@ fn lamb(rank: &Rank, state: &BlockState, gradients: &Tensor, step: u64, scale: f
     for (index, range) in state.flat.ranges.iter().enumerate() {
         let counts = range.parameter.split.is_some() || rank.seat.tensor == 0;
         // Copies of the table are split elsewhere each, and must stay the same to the last digit.
-        let square = if is_table(state, range) { square_in_double } else { square };
+        let square = if range.is_table { square_in_double } else { square };
         if let (Some((from, count)), true) = (overlap(range), counts) {
             for (column, tensor) in [&state.master, &update].into_iter().enumerate() {
                 let part = tensor.narrow(0, from, count);

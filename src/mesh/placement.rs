@@ -59,8 +59,9 @@ impl GroupPlacement {
         // Groups start at every multiple of their extent plus an offset under the stride. One that
         // fits into a node by its extent may still straddle a border. The pattern over the nodes
         // repeats, and the first and last offset are the extremes.
+        let period = devices / greatest_common_divisor(extent % devices, devices);
         let mut worst: Option<(u64, u64, u64)> = None;
-        for group in 0..devices.min(64) {
+        for group in 0..period {
             for offset in [0, stride - 1] {
                 let start = group.saturating_mul(extent).saturating_add(offset) % devices;
                 let (fewest, nodes, span) = fall(devices, size, stride, start);
@@ -68,9 +69,6 @@ impl GroupPlacement {
                     None => (fewest, nodes, span),
                     Some((f, n, s)) => (f.min(fewest), n.max(nodes), s.max(span)),
                 });
-            }
-            if extent % devices == 0 {
-                break;
             }
         }
         let (ranks_per_node, nodes, node_span) = worst.unwrap_or((1, size, size));
@@ -83,6 +81,10 @@ impl GroupPlacement {
             stride,
         }
     }
+}
+
+const fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if a == 0 { b } else { greatest_common_divisor(b % a, a) }
 }
 
 /// Fewest ranks on a node, nodes, and span of nodes of the group that starts at place `start` of a

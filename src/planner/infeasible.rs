@@ -204,7 +204,7 @@ pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
 /// that are fixed: a power of two times those there are, or whole nodes of five, six or seven eighths
 /// of that.
 pub fn devices_needed(job: &Job, space: &Space) -> Option<(u64, bool)> {
-    let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node).max(1);
+    let per_node = job.nodes.smallest();
     let with = |pins: &Pins| {
         let enough = |devices: &u64| {
             let pins = pins.clone();

@@ -5,7 +5,7 @@
 //! size, heads, inner width or vocabulary. Forward, the activation itself is converted; backward,
 //! its gradient is. Conversions to a part of what a rank already holds are free.
 
-use super::{Beside, Group, Instruction, Overlap, ShardContext, TensorShape, pass};
+use super::{Beside, Instruction, OperatorGroup, Overlap, ShardContext, TensorShape, pass};
 use crate::graph::{Collective, PassKind};
 use crate::units::Bytes;
 
@@ -64,7 +64,7 @@ pub fn conversion(
     let mut instructions = vec![Instruction::Communicate {
         op,
         collective,
-        group: Group::Tensor,
+        group: OperatorGroup::Tensor,
         bytes,
         overlap: None,
     }];

@@ -24,6 +24,25 @@ pub enum Group {
     Data,
 }
 
+/// The groups over which an operator's own collectives run: those of the data-parallel ranks come
+/// between passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OperatorGroup {
+    /// Tensor-parallel ranks.
+    Tensor,
+    /// Context-parallel ranks.
+    Context,
+}
+
+impl From<OperatorGroup> for Group {
+    fn from(group: OperatorGroup) -> Group {
+        match group {
+            OperatorGroup::Tensor => Group::Tensor,
+            OperatorGroup::Context => Group::Context,
+        }
+    }
+}
+
 /// One instruction of one rank.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Instruction {
@@ -41,7 +60,7 @@ pub enum Instruction {
         /// What runs.
         collective: Collective,
         /// Over which ranks.
-        group: Group,
+        group: OperatorGroup,
         /// Size, as [`Collective`] defines it.
         bytes: Bytes,
         /// Computation of the same rank that it runs beside, if any.

@@ -1,6 +1,6 @@
 //! Short ways to write instructions, and what a list of them costs.
 
-use super::{Beside, Group, Instruction, InstructionCost, Overlap, PassCost};
+use super::{Beside, Instruction, InstructionCost, OperatorGroup, Overlap, PassCost};
 use crate::graph::{Kernel, PassKind};
 use crate::units::{Bytes, SimTime};
 
@@ -27,7 +27,7 @@ pub fn cost_of(instructions: &[Instruction], cost: &dyn InstructionCost) -> Pass
                 total.flops += kernel.flops().get();
             }
             Instruction::Communicate { collective, group, bytes, overlap, .. } => {
-                let time = cost.collective(*collective, *bytes, *group);
+                let time = cost.collective(*collective, *bytes, (*group).into());
                 let kernel = overlap.map(|overlap| (overlap, neighbour(instructions, i, overlap)));
                 let Some((overlap, Some(kernel))) = kernel else {
                     total.add_exposed(*group, time);
@@ -42,7 +42,7 @@ pub fn cost_of(instructions: &[Instruction], cost: &dyn InstructionCost) -> Pass
 
 /// What a collective adds to a kernel that it runs beside.
 pub fn beside(
-    group: Group,
+    group: OperatorGroup,
     collective: SimTime,
     overlap: Overlap,
     kernel: SimTime,
@@ -73,10 +73,10 @@ fn neighbour(instructions: &[Instruction], at: usize, overlap: Overlap) -> Optio
 
 impl PassCost {
     /// Books a collective that the compute stream waits for, and its launch.
-    fn add_exposed(&mut self, group: Group, time: SimTime) {
+    fn add_exposed(&mut self, group: OperatorGroup, time: SimTime) {
         match group {
-            Group::Context => self.context_parallel += time,
-            Group::Tensor | Group::Data => self.tensor_parallel += time,
+            OperatorGroup::Context => self.context_parallel += time,
+            OperatorGroup::Tensor => self.tensor_parallel += time,
         }
         self.launches += 1;
     }

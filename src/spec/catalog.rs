@@ -87,6 +87,12 @@ impl Kind {
     }
 }
 
+/// A folder that no system can have: from there names are those of the catalogue alone, whatever the
+/// working folder holds.
+pub fn built_in() -> &'static Path {
+    Path::new("\0")
+}
+
 /// The names of the catalogue, sorted.
 pub fn names(kind: Kind) -> Vec<&'static str> {
     kind.catalogue().iter().map(|(name, _)| *name).collect()

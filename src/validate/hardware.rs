@@ -5,7 +5,6 @@ use super::skip::Skip;
 use crate::spec::cluster::{LinkKind, NETWORK_EFFICIENCY, NetworkSpec, NodeGroupSpec, Topology};
 use crate::spec::{Cluster, ClusterSpec};
 use crate::units::{BytesPerSecond, Seconds};
-use std::path::Path;
 
 /// A device of the catalogue, by the words that sources use for it.
 struct Known {
@@ -109,7 +108,7 @@ pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
         recovery: None,
         source: None,
     };
-    Cluster::resolve(spec, Path::new("."))
+    Cluster::resolve(spec, crate::spec::catalog::built_in())
         .map_err(|error| Skip::Refused(error.to_string().lines().next().unwrap_or("").to_owned()))
 }
 

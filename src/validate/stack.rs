@@ -3,7 +3,6 @@
 use super::row::Row;
 use super::skip::Skip;
 use crate::spec::{StackSpec, TensorOverlap, load_stack};
-use std::path::Path;
 
 /// Framework by a word of its name, and the stack that describes it. The first that fits counts.
 const FRAMEWORKS: [(&str, &str); 28] = [
@@ -53,7 +52,7 @@ pub fn name(row: &Row) -> Option<&'static str> {
 pub fn stack(row: &Row) -> Result<StackSpec, Skip> {
     let name =
         name(row).ok_or_else(|| Skip::Refused(format!("no stack for `{}`", row.framework)))?;
-    let (mut stack, _) = load_stack(name, Path::new(".")).map_err(|error| {
+    let (mut stack, _) = load_stack(name, crate::spec::catalog::built_in()).map_err(|error| {
         Skip::Refused(error.to_string().lines().next().unwrap_or("").to_owned())
     })?;
     if row.flash_attention.starts_with('n') {

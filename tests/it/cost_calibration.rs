@@ -3,10 +3,8 @@
 
 #![allow(clippy::print_stdout, reason = "shown with --nocapture")]
 
-use lmplan::cost::fit::{
-    FitError, benchmark_model, one_node, read_attention, read_collectives, read_products,
-    shortest_side,
-};
+use lmplan::cost::fit::{FitError, benchmark_model, one_node, shortest_side};
+use lmplan::cost::kernel_table::{read_attention, read_collectives, read_products};
 use lmplan::cost::{CollectiveModel, DeviceModel};
 use lmplan::graph::{GemmPass, Kernel};
 use lmplan::mesh::{GroupPlacement, Nodes};
@@ -51,8 +49,8 @@ fn hold(what: &str, error: Option<FitError>, (median, p90): (f64, f64)) {
 
 #[test]
 fn matrix_products_are_within_their_claim() {
-    let mut rows = read_products(&table("gemm_bf16"));
-    rows.extend(read_products(&table("gemm_v100")));
+    let mut rows = read_products(&table("gemm_bf16")).unwrap();
+    rows.extend(read_products(&table("gemm_v100")).unwrap());
     assert_eq!(rows.len(), 30_080);
     for (name, file, precision, [claim, _, _]) in CLAIMS {
         if claim == NONE {
@@ -67,7 +65,7 @@ fn matrix_products_are_within_their_claim() {
 
 #[test]
 fn fused_attention_is_within_its_claim() {
-    let rows = read_attention(&table("attention_forward_bf16"));
+    let rows = read_attention(&table("attention_forward_bf16")).unwrap();
     assert_eq!(rows.len(), 7_200);
     for (name, file, precision, [_, claim, _]) in CLAIMS {
         if claim == NONE {
@@ -81,8 +79,8 @@ fn fused_attention_is_within_its_claim() {
 
 #[test]
 fn collectives_of_one_node_are_within_their_claim() {
-    let mut rows = read_collectives(&table("nccl_one_node"));
-    rows.extend(read_collectives(&table("nccl_v100")));
+    let mut rows = read_collectives(&table("nccl_one_node")).unwrap();
+    rows.extend(read_collectives(&table("nccl_v100")).unwrap());
     for (name, file, _, [_, _, claim]) in CLAIMS {
         if claim == NONE {
             continue;
@@ -113,7 +111,7 @@ fn an_all_reduce_over_four_nodes_has_the_measured_shape() {
     });
     let model = CollectiveModel::new(&cluster, &device("a100-80gb-sxm"));
     let group = GroupPlacement::new(&Nodes::of(&cluster), 32, 1);
-    for row in read_collectives(&table("nccl_four_nodes")) {
+    for row in read_collectives(&table("nccl_four_nodes")).unwrap() {
         let predicted = model.collective_time(row.collective, row.bytes, &group).seconds();
         let ratio = predicted / row.time;
         println!("{} {} for {}: {ratio:.2}", row.bytes, predicted, row.time);

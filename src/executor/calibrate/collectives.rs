@@ -30,7 +30,7 @@ pub(super) struct Between {
 
 /// Measures between two ranks of this machine.
 pub(super) fn measure(program: &Path, request: &Request) -> Result<Between> {
-    let (model, _) = spec::load_model("gpt2-124m", Path::new("."))
+    let (model, _) = spec::load_model("gpt2-124m", crate::spec::catalog::built_in())
         .map_err(|error| ExecutorError::Program(error.to_string()))?;
     let task = Task {
         steps: repetitions(request),

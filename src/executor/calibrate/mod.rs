@@ -240,7 +240,7 @@ fn memory_of_a_core() -> Bytes {
 }
 
 fn stack() -> Result<StackSpec> {
-    let found = spec::load_stack("lmplan", Path::new("."));
+    let found = spec::load_stack("lmplan", crate::spec::catalog::built_in());
     found.map(|(stack, _)| stack).map_err(|error| ExecutorError::Program(error.to_string()))
 }
 

@@ -3,7 +3,6 @@
 
 use crate::executor::gpu;
 use crate::spec::{self, ModelSpec, Precision};
-use std::path::Path;
 
 /// A model of one layer, and the sequences of its micro-batch.
 #[derive(Debug, Clone)]
@@ -120,7 +119,7 @@ struct Sizes {
 
 /// One layer of a model of the catalogue at other sizes.
 fn model(name: &str, sizes: &Sizes, batch: u64, precision: Precision) -> Option<ModelSpec> {
-    let (mut model, _) = spec::load_model(name, Path::new(".")).ok()?;
+    let (mut model, _) = spec::load_model(name, crate::spec::catalog::built_in()).ok()?;
     // Llama's is 8/3 of the hidden size (Touvron et al. 2023), in multiples of 32.
     let usual = if name == LLAMA { sizes.hidden * 8 / 3 / 32 * 32 } else { 4 * sizes.hidden };
     model.num_layers = 1;

@@ -34,7 +34,8 @@ fn weights(at: &At<'_, '_>) -> Result<Weights> {
     let parameters = at.operator.op.parameters();
     let tied = parameters.first().is_some_and(|parameter| parameter.tied);
     let stored = at.weight("weight")?;
-    let bias = if parameters.len() > 1 { Some(at.weight("bias")?) } else { None };
+    let has_bias = parameters.iter().any(|parameter| parameter.name == "bias");
+    let bias = if has_bias { Some(at.weight("bias")?) } else { None };
     Ok(Weights { matrix: if tied { stored.tr() } else { stored }, bias, tied })
 }
 

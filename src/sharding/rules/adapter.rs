@@ -25,7 +25,7 @@
 use super::{Site, accumulate, compute, memory};
 use crate::graph::{Adapter, Collective, GemmPass, Kernel, PassKind};
 use crate::plan::Strategy;
-use crate::sharding::{Group, Instruction, ShardContext};
+use crate::sharding::{Instruction, OperatorGroup, ShardContext};
 use crate::units::Bytes;
 
 /// The adapters of one linear layer under one strategy, on one rank.
@@ -109,7 +109,7 @@ impl<'a> Adapters<'a> {
         Some(Instruction::Communicate {
             op: self.site.index,
             collective: collective?,
-            group: Group::Tensor,
+            group: OperatorGroup::Tensor,
             bytes: Bytes::new(elements * self.context.element_bytes()),
             overlap: None,
         })

@@ -8,7 +8,7 @@
 use super::{Sharding, Site, compute, input, memory, same};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind};
 use crate::plan::Strategy;
-use crate::sharding::{Group, Instruction, Layout, Overlap, ShardContext};
+use crate::sharding::{Instruction, Layout, OperatorGroup, Overlap, ShardContext};
 use crate::units::Bytes;
 
 /// One rank's share of the attention.
@@ -93,7 +93,7 @@ impl Local<'_> {
         let mut list = vec![Instruction::Communicate {
             op: self.op,
             collective: Collective::AllGather,
-            group: Group::Context,
+            group: OperatorGroup::Context,
             bytes: Bytes::new(elements * self.context.element_bytes()),
             overlap: Some(Overlap::ring(ways)),
         }];

@@ -7,7 +7,7 @@
 use super::{Sharding, Site, accumulate, input, memory, same};
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::plan::Strategy;
-use crate::sharding::{Group, Instruction, Layout, ShardContext};
+use crate::sharding::{Instruction, Layout, OperatorGroup, ShardContext};
 use crate::units::Bytes;
 
 pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
@@ -76,7 +76,7 @@ fn communicate(site: &Site, collective: Collective, bytes: u64) -> Instruction {
     Instruction::Communicate {
         op: site.index,
         collective,
-        group: Group::Tensor,
+        group: OperatorGroup::Tensor,
         bytes: Bytes::new(bytes),
         overlap: None,
     }

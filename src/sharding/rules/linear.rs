@@ -9,10 +9,12 @@
 //! adapters ([`super::adapter`]) need it for theirs.
 
 use super::adapter::Adapters;
-use super::{InputPort, Port, Sharding, Site, accumulate, compute, memory, same};
+use super::{
+    InputPort, Port, Sharding, Site, VOCABULARY_MULTIPLE, accumulate, compute, memory, same,
+};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
 use crate::plan::Strategy;
-use crate::sharding::{Beside, Group, Instruction, Layout, Overlap, ShardContext};
+use crate::sharding::{Beside, Instruction, Layout, OperatorGroup, Overlap, ShardContext};
 use crate::spec::TensorOverlap;
 use crate::units::Bytes;
 
@@ -42,7 +44,7 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
         }
         // Logits may be padded: Megatron-LM rounds the vocabulary up.
         let logits = matches!(site.consumer, Some(OpKind::CrossEntropy { .. }));
-        if output.is_multiple_of(t) || (logits && output >= 128 * t) {
+        if output.is_multiple_of(t) || (logits && output >= VOCABULARY_MULTIPLE * t) {
             strategies.push(Strategy::Column);
             if rows {
                 strategies.push(Strategy::ColumnGather);
@@ -153,7 +155,7 @@ impl Linear<'_> {
         Instruction::Communicate {
             op: self.site.index,
             collective,
-            group: Group::Tensor,
+            group: OperatorGroup::Tensor,
             bytes: Bytes::new(elements * element),
             overlap,
         }

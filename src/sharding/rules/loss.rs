@@ -5,10 +5,10 @@
 //! (Korthikanti et al. 2022, §4.3). Over a sharded vocabulary three numbers a row are reduced over
 //! the group: the maximum, the target's logit, the sum of exponentials.
 
-use super::{InputPort, Port, Sharding, Site, input, memory, same};
+use super::{InputPort, Port, Sharding, Site, VOCABULARY_MULTIPLE, input, memory, same};
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::plan::Strategy;
-use crate::sharding::{Group, Instruction, Layout, ShardContext, local_elements};
+use crate::sharding::{Instruction, Layout, OperatorGroup, ShardContext, local_elements};
 use crate::units::Bytes;
 
 /// Bytes of a loss.
@@ -27,7 +27,7 @@ pub(super) fn shardings(site: &Site, context: &ShardContext) -> Vec<Sharding> {
     }
     let t = context.tensor;
     if matches!(site.op.kind, OpKind::CrossEntropy { classes }
-        if classes.is_multiple_of(t) || classes >= 128 * t)
+        if classes.is_multiple_of(t) || classes >= VOCABULARY_MULTIPLE * t)
     {
         all.push(shard(site, context, Strategy::Vocabulary));
     }
@@ -61,7 +61,7 @@ fn cross_entropy(site: &Site, context: &ShardContext, strategy: Strategy) -> Sha
         forward.extend((0..3).map(|_| Instruction::Communicate {
             op,
             collective: Collective::AllReduce,
-            group: Group::Tensor,
+            group: OperatorGroup::Tensor,
             bytes: Bytes::new(rows * LOSS_BYTES),
             overlap: None,
         }));
@@ -102,7 +102,7 @@ fn loss_sum(site: &Site, context: &ShardContext, strategy: Strategy) -> Sharding
         forward.push(Instruction::Communicate {
             op,
             collective: Collective::AllReduce,
-            group: Group::Tensor,
+            group: OperatorGroup::Tensor,
             bytes: Bytes::new(LOSS_BYTES),
             overlap: None,
         });

@@ -36,6 +36,10 @@ use crate::graph::{GemmPass, Kernel, Op, OpKind, PassKind};
 use crate::plan::Strategy;
 use crate::units::Bytes;
 
+/// Megatron-LM rounds the vocabulary up to a multiple of this many rows for each rank
+/// (`--make-vocab-size-divisible-by`, 128 unless given).
+const VOCABULARY_MULTIPLE: u64 = 128;
+
 /// Size of an activation, for one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TensorShape {

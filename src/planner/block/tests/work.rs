@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sharding::pass::cost_of;
-use crate::sharding::{Beside, Group, Instruction, Overlap};
+use crate::sharding::{Beside, Instruction, OperatorGroup, Overlap};
 use crate::spec::TensorOverlap;
 
 /// Floating-point operations of a block's forward pass, from its dimensions.
@@ -178,7 +178,7 @@ fn context_parallel_ranks_share_rows_and_exchange_keys() {
             Instruction::Communicate { group, .. } => Some(*group),
             Instruction::Compute { .. } => None,
         });
-        assert_eq!(groups.collect::<Vec<_>>(), [Group::Context]);
+        assert_eq!(groups.collect::<Vec<_>>(), [OperatorGroup::Context]);
     }
 }
 
