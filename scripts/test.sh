@@ -26,6 +26,8 @@ if cargo clippy --version >/dev/null 2>&1; then
 else
     step "lints: clippy is not installed, left out"
 fi
+step "library without the command"
+cargo check --quiet --lib --no-default-features
 step "tests, bare build"
 cargo test --all-targets
 cargo test --doc

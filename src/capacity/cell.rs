@@ -3,11 +3,11 @@
 use super::goodput::{Interruptions, Shares, spare_nodes};
 use crate::plan::Plan;
 use crate::planner::choice::Choice;
-use crate::planner::facade::assumptions;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
 use crate::planner::predict::predict;
+use crate::planner::request::assumptions;
 use crate::planner::search::{Options, search};
 use crate::planner::space::Pins;
 use crate::sim::Prediction;

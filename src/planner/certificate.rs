@@ -6,8 +6,8 @@
 //! cost model and simulator. Nothing is certified about the hardware.
 
 use super::choice::Choice;
-use super::facade::Request;
 use super::job::Job;
+use super::request::Request;
 use super::search::{Found, Verdict};
 use super::space::{Candidate, Space};
 use crate::plan::Plan;

@@ -3,9 +3,9 @@
 use super::column::ColumnMaker;
 use super::conflict::{self, Conflict, Known, RELEASES};
 use super::costs::Costs;
-use super::facade::Request;
 use super::job::Job;
 use super::objective::Objective;
+use super::request::Request;
 use super::search::{Options, search};
 use super::solve::Solution;
 use super::space::{Candidate, Pins, Space, Ways};

@@ -9,7 +9,7 @@ pub mod column;
 pub mod conflict;
 pub mod costs;
 mod dive;
-pub mod facade;
+mod error;
 pub mod infeasible;
 pub mod job;
 pub mod master;
@@ -21,11 +21,13 @@ pub mod pipeline_shape;
 pub mod plan_error;
 pub mod predict;
 pub mod program;
+pub mod request;
 pub mod search;
 pub mod solve;
 pub mod space;
 pub mod staged;
 
+pub use error::Error;
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
 
 #[cfg(test)]

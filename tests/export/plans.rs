@@ -3,9 +3,9 @@
 use lmplan::export::{Exported, Subject, Target, export};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
-use lmplan::planner::facade::{Answer, Request, plan};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::request::{Answer, Request, plan};
 use lmplan::planner::space::Pins;
 use lmplan::spec::{Cluster, ModelSpec, ScheduleKind, load_model, load_stack};
 use proptest::prelude::*;

@@ -3,10 +3,10 @@
 use lmplan::check::{Check, Severity, Subject, check};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
-use lmplan::planner::facade::{Answer, Planned, Request, plan};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::predict::predict;
+use lmplan::planner::request::{Answer, Planned, Request, plan};
 use lmplan::planner::space::Pins;
 use lmplan::spec::{Cluster, LoraSpec, ScheduleKind, load_model, load_stack};
 use serde_json::Value;

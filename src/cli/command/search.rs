@@ -9,10 +9,10 @@ use crate::cli::pins::PinArgs;
 use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt};
-use crate::planner::facade::{Answer, Planned, Request, plan};
 use crate::planner::infeasible::Infeasibility;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
+use crate::planner::request::{Answer, Planned, Request, plan};
 use crate::planner::space::Pins;
 use crate::planner::{SearchOutcome, SearchStatus};
 use crate::report::Origin;
@@ -218,7 +218,7 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
         "no plan meets the deadline of {deadline}: the fastest, {}, takes {} an iteration and {run} \
          for the run\nhelp: `--deadline {}`\nhelp: {factor:.1} times as many devices, if speed grew \
          with their number",
-        crate::planner::facade::label(&missed.candidate),
+        crate::planner::request::label(&missed.candidate),
         missed.time.seconds(),
         rounded_up(run.get() / 86_400.0),
     );
@@ -329,7 +329,7 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
 fn infeasible_json(why: &Infeasibility) -> serde_json::Value {
     let closest = why.closest.as_ref().map(|closest| {
         serde_json::json!({
-            "candidate": crate::planner::facade::label(&closest.candidate),
+            "candidate": crate::planner::request::label(&closest.candidate),
             "stage": closest.stage,
             "needs_bytes": closest.memory.total().get(),
         })

@@ -1,5 +1,6 @@
-//! Search, simulate, certify, as one call.
+//! What is asked of the planner, and its answer: search, simulate, certify as one call.
 
+use super::Error;
 use super::certificate;
 use super::choice::Choice;
 use super::infeasible::{Infeasibility, explain};
@@ -47,6 +48,20 @@ pub enum Answer {
     Infeasible(Box<Infeasibility>),
     /// Stopped before any plan was found.
     Nothing(SearchStatus),
+}
+
+impl Answer {
+    /// The plan.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn planned(self) -> Result<Planned, Error> {
+        match self {
+            Answer::Planned(planned) => Ok(*planned),
+            Answer::Infeasible(why) => Err(Error::Infeasible(why)),
+            Answer::Nothing(status) => Err(Error::Stopped(status)),
+        }
+    }
 }
 
 /// Searches for the best plan of `job`. `stop` is asked between batches of work and `progress`
