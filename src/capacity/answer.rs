@@ -23,14 +23,14 @@ pub type Place = (usize, usize);
 
 /// What limits the choice.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Limits {
+pub struct ReviewLimits {
     /// Longest run.
     pub deadline: Option<Seconds>,
     /// Most money.
     pub budget: Option<UsDollars>,
 }
 
-impl Limits {
+impl ReviewLimits {
     /// Whether a cell keeps within the limits.
     pub fn hold(&self, cell: &Cell) -> bool {
         self.hold_for(cell.days, cell.cost_usd)
@@ -50,7 +50,7 @@ impl Limits {
 
 /// An answer, at the prediction and at the upper end of its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct BestCell {
     /// The best cell that keeps the limits as predicted.
     pub expected: Option<Place>,
     /// The best cell that keeps them also at the upper end of the interval.
@@ -61,15 +61,15 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answers {
     /// What is recommended: best at the objective within all limits.
-    pub recommended: Answer,
+    pub recommended: BestCell,
     /// The next best of each kind: on the same cluster, and on another one.
     pub runner_up: [Option<Place>; 2],
     /// Fewest devices for the deadline.
-    pub fewest: Option<Answer>,
+    pub fewest: Option<BestCell>,
     /// Cheapest within the deadline, if there is one.
-    pub cheapest: Answer,
+    pub cheapest: BestCell,
     /// Fastest within the budget, if there is one.
-    pub fastest: Answer,
+    pub fastest: BestCell,
 }
 
 impl Objective {
@@ -106,8 +106,12 @@ fn best(
 
 impl Answers {
     /// Chooses among the cells.
-    pub fn of(outcomes: &[Vec<CellOutcome>], objective: Objective, limits: Limits) -> Answers {
-        let answer = |objective: Objective, limits: Limits| Answer {
+    pub fn of(
+        outcomes: &[Vec<CellOutcome>],
+        objective: Objective,
+        limits: ReviewLimits,
+    ) -> Answers {
+        let answer = |objective: Objective, limits: ReviewLimits| BestCell {
             expected: best(outcomes, objective, |_, cell| limits.hold(cell)),
             sure: best(outcomes, objective, |_, cell| limits.hold_surely(cell)),
         };
@@ -118,13 +122,14 @@ impl Answers {
                 limits.hold(cell) && (place.0 == c) == same && place != (c, s)
             })
         };
-        let Limits { deadline, budget } = limits;
+        let ReviewLimits { deadline, budget } = limits;
         Answers {
             recommended,
             runner_up: [next(true), next(false)],
-            fewest: deadline.map(|_| answer(Objective::Devices, Limits { deadline, budget: None })),
-            cheapest: answer(Objective::Cost, Limits { deadline, budget: None }),
-            fastest: answer(Objective::Time, Limits { deadline: None, budget }),
+            fewest: deadline
+                .map(|_| answer(Objective::Devices, ReviewLimits { deadline, budget: None })),
+            cheapest: answer(Objective::Cost, ReviewLimits { deadline, budget: None }),
+            fastest: answer(Objective::Time, ReviewLimits { deadline: None, budget }),
         }
     }
 }

@@ -18,7 +18,7 @@ mod review;
 mod review_tests;
 mod sensitivity;
 
-pub use answer::{Answer, Answers, Limits, Objective, Place};
+pub use answer::{Answers, BestCell, Objective, Place, ReviewLimits};
 pub use cell::{Cell, CellOutcome, SPARE_CONFIDENCE, Terms};
 pub use devices::{DeviceCounts, SizeError, resize};
 pub use grid::{Grid, GridCluster, Progress, Size, run, sizeless};

@@ -1,6 +1,6 @@
 //! A finished review: cells, answers, what they depend on.
 
-use super::answer::{Answers, Limits, Objective, Place};
+use super::answer::{Answers, Objective, Place, ReviewLimits};
 use super::cell::{Cell, CellOutcome, Terms};
 use super::grid::{Grid, Stop};
 use super::sensitivity::{Lever, levers};
@@ -54,7 +54,7 @@ pub struct Review {
     /// What is recommended is best at this.
     pub objective: Objective,
     /// Deadline and budget.
-    pub limits: Limits,
+    pub limits: ReviewLimits,
     /// The clusters with their cells.
     pub clusters: Vec<ClusterFacts>,
     /// The answers.
@@ -76,7 +76,7 @@ impl Review {
         grid: &Grid,
         outcomes: Vec<Vec<CellOutcome>>,
         objective: Objective,
-        limits: Limits,
+        limits: ReviewLimits,
         stop: &Stop<'_>,
     ) -> Review {
         let answers = Answers::of(&outcomes, objective, limits);
@@ -176,7 +176,7 @@ fn flips(
     outcomes: &[Vec<CellOutcome>],
     answers: &Answers,
     objective: Objective,
-    limits: Limits,
+    limits: ReviewLimits,
 ) -> Vec<Flip> {
     let at = |(c, s): Place| outcomes[c][s].cell();
     let Some((place, cell)) =
@@ -184,7 +184,8 @@ fn flips(
     else {
         return Vec::new();
     };
-    let choose = |limits: Limits| Answers::of(outcomes, objective, limits).recommended.expected;
+    let choose =
+        |limits: ReviewLimits| Answers::of(outcomes, objective, limits).recommended.expected;
     let mut flips = Vec::new();
     if objective == Objective::Cost
         && let Some(other) = answers.runner_up[1]
@@ -199,13 +200,14 @@ fn flips(
     let below = |limit: f64| limit * (1.0 - 1e-9);
     if let Some(deadline) = limits.deadline {
         let slack = deadline.get() / days(cell.days).get();
-        let scaled = Limits { deadline: Some(deadline / (slack * (1.0 + 1e-9))), ..limits };
+        let scaled = ReviewLimits { deadline: Some(deadline / (slack * (1.0 + 1e-9))), ..limits };
         flips.push(Flip::SlowerThan(slack - 1.0, choose(scaled)));
         flips.push(Flip::DeadlineUnder(
             days(cell.days),
-            choose(Limits { deadline: Some(days(below(cell.days))), ..limits }),
+            choose(ReviewLimits { deadline: Some(days(below(cell.days))), ..limits }),
         ));
-        if let Some(later) = choose(Limits { deadline: None, ..limits }).filter(|p| *p != place)
+        if let Some(later) =
+            choose(ReviewLimits { deadline: None, ..limits }).filter(|p| *p != place)
             && let Some(other) = at(later)
         {
             flips.push(Flip::DeadlineFrom(days(other.days), later));
@@ -213,7 +215,10 @@ fn flips(
     }
     if let (Some(_), Some(cost)) = (limits.budget, cell.cost_usd) {
         let budget = Some(UsDollars::new(below(cost)));
-        flips.push(Flip::BudgetUnder(UsDollars::new(cost), choose(Limits { budget, ..limits })));
+        flips.push(Flip::BudgetUnder(
+            UsDollars::new(cost),
+            choose(ReviewLimits { budget, ..limits }),
+        ));
     }
     flips
 }

@@ -1,8 +1,8 @@
 //! Cells against searches of their own, answers against a look at all cells.
 
 use super::{
-    Answers, Cell, CellOutcome, DeviceCounts, Grid, GridCluster, Limits, Objective, Review, Size,
-    SizeError, Terms, resize, run,
+    Answers, Cell, CellOutcome, DeviceCounts, Grid, GridCluster, Objective, Review, ReviewLimits,
+    Size, SizeError, Terms, resize, run,
 };
 use crate::planner::SearchStatus;
 use crate::planner::job::Job;
@@ -81,7 +81,7 @@ fn what_is_done_is_kept() {
     assert_eq!(outcomes[0][..2], [stopped.clone(), stopped]);
     let kept = outcomes[0][2].cell().expect("the first cell");
     let (days, plan) = (kept.days, kept.plan.clone());
-    let review = Review::of(&grid, outcomes, Objective::Cost, Limits::default(), &stop);
+    let review = Review::of(&grid, outcomes, Objective::Cost, ReviewLimits::default(), &stop);
     assert!(!review.complete && review.levers.is_empty());
     assert_eq!(review.recommended().map(|(place, _)| place), Some((0, 2)));
     assert_eq!(review.recommended().map(|(_, c)| (c.days, c.plan.clone())), Some((days, plan)));
@@ -92,7 +92,7 @@ fn what_is_done_is_kept() {
 fn a_review_says_what_turns_it() {
     let grid = grid(&["a100x16", "h100x16"], &[8, 16]);
     let outcomes = run(&grid, &|| None, &|_| {});
-    let review = Review::of(&grid, outcomes, Objective::Cost, Limits::default(), &|| None);
+    let review = Review::of(&grid, outcomes, Objective::Cost, ReviewLimits::default(), &|| None);
     let (at, cell) = review.recommended().unwrap();
     let other = review.cell(review.answers.runner_up[1].unwrap()).unwrap();
     // At the price that is said to turn the choice both cost the same.
@@ -145,8 +145,9 @@ fn answers_are_the_best_that_keep_the_limits() {
         row(&[(33.0, 1.2e6, 64), (17.5, 1.25e6, 128), (9.0, 1.6e6, 256)]),
     ];
     let days = |days: f64| Some(Seconds::new(days * 86_400.0));
-    let of =
-        |objective, deadline, budget| Answers::of(&cells, objective, Limits { deadline, budget });
+    let of = |objective, deadline, budget| {
+        Answers::of(&cells, objective, ReviewLimits { deadline, budget })
+    };
     let plain = of(Objective::Cost, None, None);
     assert_eq!(plain.recommended.expected, Some((0, 0)));
     assert_eq!(plain.runner_up, [Some((0, 1)), Some((1, 0))]);

@@ -1,7 +1,7 @@
 //! Whether a certificate covers its space and excludes what it says.
 
 use super::space::{Key, Ways, enumerate, key};
-use super::{Check, Subject};
+use super::{Check, CheckInput};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ struct Covered {
 }
 
 /// Checks coverage, bounds and the claimed optimum.
-pub(super) fn check(subject: &Subject<'_>, certificate: &Value, check: &mut Check) {
+pub(super) fn check(subject: &CheckInput<'_>, certificate: &Value, check: &mut Check) {
     if certificate["schema"] != "lmplan.certificate/1" {
         check.error(CODE, "the schema is not `lmplan.certificate/1`".to_owned());
         return;
@@ -124,7 +124,7 @@ fn coverage(
 
 /// Nothing is bounded below the optimum, and the plan's own candidate is among the solved.
 fn optimum(
-    subject: &Subject<'_>,
+    subject: &CheckInput<'_>,
     certificate: &Value,
     best: u64,
     covered: &BTreeMap<Ways, Covered>,
@@ -176,7 +176,7 @@ fn optimum(
 }
 
 /// No time that was solved is shorter than the devices' peak allows.
-fn floor(subject: &Subject<'_>, covered: &BTreeMap<Ways, Covered>, check: &mut Check) {
+fn floor(subject: &CheckInput<'_>, covered: &BTreeMap<Ways, Covered>, check: &mut Check) {
     let flops = subject.graph.model_flops(subject.plan.batch.global).get();
     let ways = &subject.plan.parallelism;
     let used = (ways.tensor * ways.pipeline * ways.data) as f64;

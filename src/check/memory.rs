@@ -1,6 +1,6 @@
 //! A recount of bytes and seconds from first principles.
 
-use super::{Check, Subject};
+use super::{Check, CheckInput};
 use crate::graph::{BlockKind, OpKind};
 use crate::plan::Strategy;
 use crate::plan::{OptimizerSharding, Plan};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Bytes of an element: parameter, gradient, optimizer states with the 32-bit copy (Micikevicius
 /// et al. 2018; Rajbhandari et al. 2020, §3.1).
-fn state(subject: &Subject<'_>) -> [u64; 3] {
+fn state(subject: &CheckInput<'_>) -> [u64; 3] {
     let moments = match subject.model.training.optimizer {
         Optimizer::Adam | Optimizer::Lamb => 8,
         Optimizer::Sgd => 4,
@@ -25,7 +25,12 @@ fn state(subject: &Subject<'_>) -> [u64; 3] {
 
 /// Parameter elements of a block on one tensor rank, as the plan shards its operators: all, and
 /// those that are trained.
-fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: bool) -> [u64; 2] {
+fn elements(
+    subject: &CheckInput<'_>,
+    kind: BlockKind,
+    name: &str,
+    tied_elsewhere: bool,
+) -> [u64; 2] {
     let t = subject.plan.parallelism.tensor;
     let chosen = subject.plan.operators.get(name);
     let Some(block) = subject.graph.blocks.iter().find(|block| block.kind == kind) else {
@@ -69,7 +74,7 @@ fn elements(subject: &Subject<'_>, kind: BlockKind, name: &str, tied_elsewhere: 
 }
 
 /// Memory and time that the results claim.
-pub(super) fn check(subject: &Subject<'_>, check: &mut Check) {
+pub(super) fn check(subject: &CheckInput<'_>, check: &mut Check) {
     let Some(prediction) = subject.results.map(|results| &results["prediction"]) else {
         let message = "there is no `search.json` beside the plan: memory is not recounted";
         check.warning("memory", message.to_owned());
@@ -100,7 +105,7 @@ fn bytes(stage: &Value, key: &str) -> f64 {
 }
 
 /// One stage: its state by the plan's shardings, its least activations, and the sum.
-fn recount(subject: &Subject<'_>, q: usize, stage: &Value, check: &mut Check) {
+fn recount(subject: &CheckInput<'_>, q: usize, stage: &Value, check: &mut Check) {
     let plan = subject.plan;
     let p = &plan.parallelism;
     let layers = plan
@@ -172,7 +177,7 @@ fn sharers(plan: &Plan) -> u64 {
 
 /// Bytes of the inputs of all layers for the micro-batches in flight: what is kept even under full
 /// recomputation (Korthikanti et al. 2022, §5), sharded as far as it can be.
-fn least_activations(subject: &Subject<'_>, q: usize, layers: u64) -> f64 {
+fn least_activations(subject: &CheckInput<'_>, q: usize, layers: u64) -> f64 {
     let plan = subject.plan;
     let p = &plan.parallelism;
     let element = match subject.model.training.precision {
@@ -187,7 +192,7 @@ fn least_activations(subject: &Subject<'_>, q: usize, layers: u64) -> f64 {
 }
 
 /// Chunk activations alive at once on a stage: forwards before the first backward, plus one.
-fn in_flight(subject: &Subject<'_>, q: u64) -> u64 {
+fn in_flight(subject: &CheckInput<'_>, q: u64) -> u64 {
     let plan = subject.plan;
     let p = &plan.parallelism;
     let m = plan.batch.global / (plan.batch.micro * p.data).max(1);
@@ -203,7 +208,7 @@ fn in_flight(subject: &Subject<'_>, q: u64) -> u64 {
 }
 
 /// No stage works longer than the iteration, and no device computes faster than its peak.
-fn time(subject: &Subject<'_>, prediction: &Value, stages: &[Value], check: &mut Check) {
+fn time(subject: &CheckInput<'_>, prediction: &Value, stages: &[Value], check: &mut Check) {
     let plan = subject.plan;
     let m = plan.batch.global / (plan.batch.micro * plan.parallelism.data).max(1);
     let claimed = prediction["iteration_time_s"].as_f64().unwrap_or(f64::NAN);

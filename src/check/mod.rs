@@ -41,7 +41,7 @@ pub struct Finding {
 
 /// What a plan is checked against.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct CheckInput<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The model, with the plan's global batch.
@@ -93,7 +93,7 @@ impl Check {
 }
 
 /// Checks a plan and what stands beside it.
-pub fn check(subject: &Subject<'_>) -> Check {
+pub fn check(subject: &CheckInput<'_>) -> Check {
     let mut check = Check::default();
     structure::check(subject, &mut check);
     if !check.holds() {

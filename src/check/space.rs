@@ -1,6 +1,6 @@
 //! The space of a search, enumerated again from model, cluster and what was fixed.
 
-use super::Subject;
+use super::CheckInput;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ impl Pins<'_> {
 }
 
 /// All (t, p, d) with their candidates.
-pub(super) fn enumerate(subject: &Subject<'_>, pins: &Value) -> Vec<(Ways, BTreeSet<Key>)> {
+pub(super) fn enumerate(subject: &CheckInput<'_>, pins: &Value) -> Vec<(Ways, BTreeSet<Key>)> {
     let pins = Pins(pins);
     let (model, devices) = (subject.model, subject.devices);
     let batch = model.training.global_batch_size;
@@ -55,7 +55,7 @@ pub(super) fn enumerate(subject: &Subject<'_>, pins: &Value) -> Vec<(Ways, BTree
     all
 }
 
-fn candidates(subject: &Subject<'_>, pins: &Pins<'_>, (t, p, d): Ways) -> BTreeSet<Key> {
+fn candidates(subject: &CheckInput<'_>, pins: &Pins<'_>, (t, p, d): Ways) -> BTreeSet<Key> {
     let rows = subject.model.training.global_batch_size / d;
     let may_shard = t > 1 && subject.model.sequence_length.is_multiple_of(t);
     let mut keys = BTreeSet::new();
@@ -80,7 +80,12 @@ fn candidates(subject: &Subject<'_>, pins: &Pins<'_>, (t, p, d): Ways) -> BTreeS
     keys
 }
 
-fn schedules(subject: &Subject<'_>, pins: &Pins<'_>, p: u64, m: u64) -> Vec<(&'static str, u64)> {
+fn schedules(
+    subject: &CheckInput<'_>,
+    pins: &Pins<'_>,
+    p: u64,
+    m: u64,
+) -> Vec<(&'static str, u64)> {
     let offered = |name: &str| {
         let listed = subject
             .stack

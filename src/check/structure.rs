@@ -1,13 +1,13 @@
 //! Whether a plan can be run at all.
 
-use super::{Check, Subject};
+use super::{Check, CheckInput};
 use crate::plan::Strategy;
 use crate::spec::ScheduleKind;
 
 const CODE: &str = "structure";
 
 /// Counts, stages and schedule.
-pub(super) fn check(subject: &Subject<'_>, check: &mut Check) {
+pub(super) fn check(subject: &CheckInput<'_>, check: &mut Check) {
     let plan = subject.plan;
     let p = &plan.parallelism;
     let used = [p.tensor, p.pipeline, p.data, p.context]
@@ -50,7 +50,7 @@ pub(super) fn check(subject: &Subject<'_>, check: &mut Check) {
 }
 
 /// Stages hold all layers once, in order.
-fn stages(subject: &Subject<'_>, check: &mut Check) {
+fn stages(subject: &CheckInput<'_>, check: &mut Check) {
     let plan = subject.plan;
     if plan.stages.is_empty() {
         return;
@@ -86,7 +86,7 @@ fn stages(subject: &Subject<'_>, check: &mut Check) {
     }
 }
 
-fn schedule(subject: &Subject<'_>, check: &mut Check, micro_batches: u64) {
+fn schedule(subject: &CheckInput<'_>, check: &mut Check, micro_batches: u64) {
     let p = &subject.plan.parallelism;
     let (stages, chunks) = (p.pipeline, p.virtual_stages);
     match subject.plan.schedule {
@@ -116,7 +116,7 @@ fn schedule(subject: &Subject<'_>, check: &mut Check, micro_batches: u64) {
 }
 
 /// Names of operators, and that what is split divides.
-fn operators(subject: &Subject<'_>, check: &mut Check) {
+fn operators(subject: &CheckInput<'_>, check: &mut Check) {
     let t = subject.plan.parallelism.tensor;
     for (block, chosen) in &subject.plan.operators {
         for (name, strategy) in chosen {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A kind of answer that is written into a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerKind {
     /// Of `search`.
     Search,
     /// Of `simulate`.
@@ -24,30 +24,30 @@ pub struct Folder {
     pub taken: Option<(PathBuf, String)>,
 }
 
-impl Answer {
-    const ALL: [Answer; 3] = [Answer::Search, Answer::Simulation, Answer::Capacity];
+impl AnswerKind {
+    const ALL: [AnswerKind; 3] = [AnswerKind::Search, AnswerKind::Simulation, AnswerKind::Capacity];
 
     /// The file that only answers of this kind have.
     const fn sign(self) -> &'static str {
         match self {
-            Answer::Search => "search.json",
-            Answer::Simulation => "prediction.json",
-            Answer::Capacity => "capacity.json",
+            AnswerKind::Search => "search.json",
+            AnswerKind::Simulation => "prediction.json",
+            AnswerKind::Capacity => "capacity.json",
         }
     }
 
     /// The command that gives it.
     const fn command(self) -> &'static str {
         match self {
-            Answer::Search => "search",
-            Answer::Simulation => "simulate",
-            Answer::Capacity => "capacity",
+            AnswerKind::Search => "search",
+            AnswerKind::Simulation => "simulate",
+            AnswerKind::Capacity => "capacity",
         }
     }
 
     /// The kind of answer that a folder holds, if it holds one.
-    fn held(folder: &Path) -> Option<Answer> {
-        Answer::ALL.into_iter().find(|answer| folder.join(answer.sign()).is_file())
+    fn held(folder: &Path) -> Option<AnswerKind> {
+        AnswerKind::ALL.into_iter().find(|answer| folder.join(answer.sign()).is_file())
     }
 }
 
@@ -56,13 +56,13 @@ impl Answer {
 ///
 /// # Errors
 /// Such a folder.
-pub fn refuse_other(given: Option<&Path>, answer: Answer) -> Result<(), Failure> {
+pub fn refuse_other(given: Option<&Path>, answer: AnswerKind) -> Result<(), Failure> {
     let Some(folder) = given else { return Ok(()) };
     let fail = |what: String| Err(Failure::Output(io::Error::other(what)));
     if folder.exists() && !folder.is_dir() {
         return fail(format!("`{}` is a file: give a folder with `-o`", folder.display()));
     }
-    match Answer::held(folder) {
+    match AnswerKind::held(folder) {
         Some(held) if held != answer => fail(format!(
             "`{}` holds what `lmplan {}` has written (`{}`), which this would replace in part: give \
              another folder with `-o`",
@@ -76,7 +76,7 @@ pub fn refuse_other(given: Option<&Path>, answer: Answer) -> Result<(), Failure>
 
 /// The folder for the answer of `command`: `usual`, or where that holds the answer of another
 /// command, the first of `usual-2`, `usual-3`, ... that does not.
-pub fn choose(usual: PathBuf, answer: Answer, command: &str) -> Folder {
+pub fn choose(usual: PathBuf, answer: AnswerKind, command: &str) -> Folder {
     let Some(other) = other_job(&usual, answer, command) else {
         return Folder { path: usual, taken: None };
     };
@@ -93,8 +93,8 @@ pub fn choose(usual: PathBuf, answer: Answer, command: &str) -> Folder {
 }
 
 /// The command whose answer a folder holds, where that is not `command`.
-fn other_job(folder: &Path, answer: Answer, command: &str) -> Option<String> {
-    let held = Answer::held(folder)?;
+fn other_job(folder: &Path, answer: AnswerKind, command: &str) -> Option<String> {
+    let held = AnswerKind::held(folder)?;
     let report = std::fs::read_to_string(folder.join("report.md")).unwrap_or_default();
     let begins = |line: &&str| line.starts_with("lmplan ");
     let theirs = report.lines().rfind(begins).unwrap_or("lmplan");
@@ -130,7 +130,7 @@ mod tests {
     fn another_job_has_another_folder() {
         let root = tempfile::tempdir().unwrap();
         let usual = root.path().join("reports/m-on-c");
-        let of = |command: &str| choose(usual.clone(), Answer::Search, command);
+        let of = |command: &str| choose(usual.clone(), AnswerKind::Search, command);
         assert_eq!(of("lmplan search a"), Folder { path: usual.clone(), taken: None });
         put(&usual, "search.json", "lmplan search a");
         assert_eq!(of("lmplan search a").path, usual);
@@ -146,14 +146,14 @@ mod tests {
     fn another_kind_of_answer_is_not_replaced() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("out");
-        assert!(refuse_other(Some(&folder), Answer::Simulation).is_ok());
+        assert!(refuse_other(Some(&folder), AnswerKind::Simulation).is_ok());
         put(&folder, "search.json", "lmplan search a");
-        assert!(refuse_other(Some(&folder), Answer::Search).is_ok());
-        let refused = refuse_other(Some(&folder), Answer::Simulation).unwrap_err().to_string();
+        assert!(refuse_other(Some(&folder), AnswerKind::Search).is_ok());
+        let refused = refuse_other(Some(&folder), AnswerKind::Simulation).unwrap_err().to_string();
         assert!(refused.contains("what `lmplan search` has written"), "{refused}");
         let file = root.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let refused = refuse_other(Some(&file), Answer::Search).unwrap_err().to_string();
+        let refused = refuse_other(Some(&file), AnswerKind::Search).unwrap_err().to_string();
         assert!(refused.contains("is a file"), "{refused}");
     }
 }

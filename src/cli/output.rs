@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::{Format, Job};
 use super::command::search::OutputArgs;
-use super::folder::{Answer, Folder, choose};
+use super::folder::{AnswerKind, Folder, choose};
 use crate::planner::SearchOutcome;
 use crate::planner::predict::INTERVAL_SOURCE;
 use crate::report::{self, Origin, ReportInput, TextOptions};
@@ -87,11 +87,11 @@ fn folder(shown: &Shown<'_>, output: &OutputArgs) -> Option<Folder> {
         return Some(Folder { path, taken: None });
     }
     Some(match shown.origin {
-        Origin::Searched => choose(path, Answer::Search, shown.command),
+        Origin::Searched => choose(path, AnswerKind::Search, shown.command),
         Origin::Given => {
             let mut name = path.file_name().unwrap_or_default().to_owned();
             name.push("-simulated");
-            choose(path.with_file_name(name), Answer::Simulation, shown.command)
+            choose(path.with_file_name(name), AnswerKind::Simulation, shown.command)
         }
     })
 }

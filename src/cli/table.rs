@@ -15,12 +15,12 @@ pub struct Table {
     /// Titles of the columns that people see.
     pub titles: Vec<&'static str>,
     /// The rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TableRow>,
 }
 
 /// One row.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct TableRow {
     /// What people see, one text for each title.
     pub cells: Vec<String>,
     /// What programs see: plain numbers, units in the keys. All rows have the same keys.

@@ -3,7 +3,7 @@
 
 use super::error::{ExecutorError, Result};
 use super::failure::{Failure, first_cause};
-use super::task::{Answer, Line, Task};
+use super::task::{Line, RankResult, Task};
 use super::worker::{HEARTBEAT, Meeting};
 use lmplan_c10d::Store;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,7 +49,7 @@ pub(super) struct Started {
 ///
 /// # Errors
 /// A rank that fails, dies or hangs, with the reason. No process is left behind.
-pub fn launch(program: &Path, task: &Task) -> Result<Vec<Answer>> {
+pub fn launch(program: &Path, task: &Task) -> Result<Vec<RankResult>> {
     let patience = Duration::from_secs_f64(task.patience_s);
     let store = Store::tcp("127.0.0.1", 0, true, patience)?;
     let port = store.port().ok_or_else(|| ExecutorError::Rank("the store has no port".into()))?;
@@ -124,9 +124,12 @@ fn listen(rank: usize, child: &mut Child, sender: &Sender<Event>) {
 impl Started {
     /// Waits for the answers, in the order in which the ranks were started. `again` is called all
     /// the while; its error ends the run.
-    pub(super) fn watch(mut self, again: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Answer>> {
+    pub(super) fn watch(
+        mut self,
+        again: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<RankResult>> {
         let ranks = self.numbers.len();
-        let mut answers: Vec<Option<Answer>> = vec![None; ranks];
+        let mut answers: Vec<Option<RankResult>> = vec![None; ranks];
         let mut heard = vec![Instant::now(); ranks];
         let mut failures: Vec<(u64, Failure)> = Vec::new();
         let mut failed_at: Option<Instant> = None;

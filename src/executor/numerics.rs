@@ -107,9 +107,9 @@ impl Found {
     }
 }
 
-/// Limits of a run.
+/// NumericsLimits of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
+pub struct NumericsLimits {
     /// Ranks at most.
     pub ranks: u64,
     /// Optimizer steps.
@@ -134,7 +134,7 @@ pub fn task(
     stack: &StackSpec,
     plan: &Plan,
     choice: &Choice,
-    limits: Limits,
+    limits: NumericsLimits,
 ) -> (Task, Option<String>) {
     let Narrowed { model, plan, reduced } = narrow(model, plan, choice, limits.ranks);
     let precisions = precisions(model.training.precision);

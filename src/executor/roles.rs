@@ -11,7 +11,9 @@ use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::setup::{self, RunOptions};
 use super::update::tables_agree;
 use crate::graph::BlockKind;
-use crate::lower::{Action, MemoryModel, Pipeline, Placed, Program, StageShape, StageWork, Step};
+use crate::lower::{
+    Action, MemoryModel, Pipeline, Placed, Program, StageSettings, StageWork, Step,
+};
 use crate::mesh::Coordinates;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::choice::Choice;
@@ -246,7 +248,7 @@ fn with_times(choice: &Choice, kernels: &[Timed]) -> Choice {
 fn predicted_peak(job: &Job, choice: &Choice, program: &Program) -> Bytes {
     let mut model: MemoryModel = job.memory(&choice.candidate);
     model.transfer = Bytes::ZERO;
-    let mut shape: StageShape = job.shape(&choice.candidate);
+    let mut shape: StageSettings = job.shape(&choice.candidate);
     (shape.replicas, shape.sharding) = (1, OptimizerSharding::None);
     let [embedding, layer, mut head] = block_times_of(job, choice);
     if choice.candidate.pipeline > 1 && tables_agree(program, true) {

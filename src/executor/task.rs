@@ -113,12 +113,12 @@ pub enum Line {
     /// It failed, and why.
     Failed(Failure),
     /// It is done.
-    Done(Box<Answer>),
+    Done(Box<RankResult>),
 }
 
 /// The result of a rank.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Answer {
+pub struct RankResult {
     /// How far this rank is from one device, by precision.
     pub compared: Vec<Compared>,
     /// Seconds of each iteration.

@@ -4,7 +4,7 @@
 use super::caught::panic_text;
 use super::error::{ExecutorError, Result};
 use super::failure::{Failure, first_cause};
-use super::task::{Answer, Task};
+use super::task::{RankResult, Task};
 use super::worker::{Meeting, run};
 use lmplan_c10d::Store;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// A rank that fails, with the reason.
-pub(super) fn launch(task: &Task) -> Result<Vec<Answer>> {
+pub(super) fn launch(task: &Task) -> Result<Vec<RankResult>> {
     let patience = Duration::from_secs_f64(task.patience_s);
     let store = Store::tcp("127.0.0.1", 0, true, patience)?;
     let port = store.port().ok_or_else(|| ExecutorError::Rank("the store has no port".into()))?;
@@ -26,7 +26,7 @@ pub(super) fn launch(task: &Task) -> Result<Vec<Answer>> {
         let result = result.map_err(|panic| Failure::own(panic_text(panic.as_ref())))?;
         result.map_err(|error| Failure::of(&error))
     };
-    let results: Vec<std::result::Result<Answer, Failure>> = std::thread::scope(|scope| {
+    let results: Vec<std::result::Result<RankResult, Failure>> = std::thread::scope(|scope| {
         let rank = &rank;
         let ranks: Vec<_> =
             (0..task.plan.devices()).map(|number| scope.spawn(move || rank(number))).collect();

@@ -6,7 +6,7 @@ use super::gpu;
 use super::measure::{self, Timed, median, spread, usual};
 use super::record::Beside;
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
-use super::task::{Answer, Mode, Task};
+use super::task::{Mode, RankResult, Task};
 use super::world::World;
 use crate::lower::StageCollectives;
 use crate::mesh::Coordinates;
@@ -41,7 +41,7 @@ pub struct Whole {
 /// A plan that has been run on all its ranks.
 #[derive(Debug, Clone)]
 pub struct Ran {
-    answers: Vec<Answer>,
+    answers: Vec<RankResult>,
     cuda: bool,
     nccl: bool,
 }
@@ -113,20 +113,20 @@ impl Ran {
 }
 
 /// Iterations last until the last rank is done; the first does not count.
-fn iterations(answers: &[Answer]) -> Vec<f64> {
+fn iterations(answers: &[RankResult]) -> Vec<f64> {
     let steps = answers.iter().map(|answer| answer.iterations_s.len()).min().unwrap_or(0);
     let slowest = |step: usize| answers.iter().map(|a| a.iterations_s[step]).fold(0.0, f64::max);
     (1..steps).map(slowest).collect()
 }
 
 /// Steps whose instructions were timed: each has one measurement of the gradients' norm.
-fn timed_steps(answer: &Answer) -> usize {
+fn timed_steps(answer: &RankResult) -> usize {
     let norms = answer.beside.iter().find(|(what, _)| *what == Beside::GradientNorm);
     norms.map_or(1, |(_, seconds)| seconds.len().max(1))
 }
 
 /// Times by class over all stages, each by one of its ranks, of one iteration.
-fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTimes>> {
+fn classes(job: &Job, choice: &Choice, answers: &[RankResult]) -> Result<Vec<ClassTimes>> {
     let c = &choice.candidate;
     let prices = job.prices(c);
     let beside = beside_passes(job, choice);
@@ -176,7 +176,7 @@ fn classes(job: &Job, choice: &Choice, answers: &[Answer]) -> Result<Vec<ClassTi
 /// What runs beside the blocks: predicted for an iteration, and seconds each time.
 fn beside_rows(
     (optimizer, collectives): &(SimTime, StageCollectives),
-    answer: &Answer,
+    answer: &RankResult,
 ) -> Vec<(&'static str, SimTime, Vec<f64>)> {
     let rows: [(_, _, &[Beside]); 4] = [
         ("optimizer", *optimizer, &[Beside::GradientNorm, Beside::Optimizer]),
@@ -194,7 +194,7 @@ fn beside_rows(
 
 /// Predicted and measured peaks by stage. `job` leaves out what tensors do not take: runtime,
 /// communicators, fragmentation.
-fn by_stage(job: &Job, choice: &Choice, answers: &[Answer]) -> Vec<ComparedBytes> {
+fn by_stage(job: &Job, choice: &Choice, answers: &[RankResult]) -> Vec<ComparedBytes> {
     let model = job.memory(&choice.candidate);
     // Where gradients are split, the executor keeps a table for each of its two places.
     let c = &choice.candidate;
@@ -212,7 +212,7 @@ fn by_stage(job: &Job, choice: &Choice, answers: &[Answer]) -> Vec<ComparedBytes
 }
 
 /// The last iteration, by the first rank of each stage.
-fn timeline(choice: &Choice, answers: &[Answer]) -> Timeline {
+fn timeline(choice: &Choice, answers: &[RankResult]) -> Timeline {
     let c = &choice.candidate;
     let time = |seconds: f64| SimTime::from_seconds(Seconds::new(seconds));
     let mut timeline = Timeline { stages: c.pipeline, ..Timeline::default() };

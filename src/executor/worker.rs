@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::gauge::Gauge;
 use super::rank::{Groups, Rank};
 use super::setup;
-use super::task::{Answer, Fault, GroupKind, Line, Mode, Task, join};
+use super::task::{Fault, GroupKind, Line, Mode, RankResult, Task, join};
 use crate::lower::Action;
 use crate::mesh::Mesh;
 use lmplan_c10d::Store;
@@ -75,7 +75,7 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
 }
 
 /// Runs a task as one of its ranks, in this thread.
-pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<Answer> {
+pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
     if task.cuda {
         lmplan_c10d::load_cuda()?;
     }
@@ -126,9 +126,9 @@ fn numerics(
     (number, device): (u64, Device),
     mut tensor: Ranks,
     mut groups: Groups,
-) -> Result<Answer> {
+) -> Result<RankResult> {
     let seat = Mesh::of(&task.plan.parallelism).coordinates(number);
-    let mut answer = Answer::default();
+    let mut answer = RankResult::default();
     for task in task.by_precision() {
         let (job, choice) = task.choice(&task.plan)?;
         let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &task.options(device))?;
@@ -181,8 +181,8 @@ pub(super) fn fail_on_purpose(task: &Task, rank: u64) {
 }
 
 /// Runs the plan, timed.
-fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<Answer> {
-    let mut answer = Answer::default();
+fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<RankResult> {
+    let mut answer = RankResult::default();
     let device = rank.env.device;
     rank.recorder.sample(1);
     answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;

@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::error::{ExecutorError, Result};
 use super::failure::{Failure, first_cause};
 use super::launch::{SILENCE, hangs, launch, start};
-use super::task::{Answer, Task};
+use super::task::{RankResult, Task};
 use super::threads;
 use super::worker::{HEARTBEAT, Meeting};
 use lmplan_c10d::Store;
@@ -46,14 +46,14 @@ pub enum World {
 }
 
 /// What a rank says in the end.
-type Said = std::result::Result<Answer, Failure>;
+type Said = std::result::Result<RankResult, Failure>;
 
 impl World {
     /// Runs a task on as many ranks as its plan names; their answers, by rank.
     ///
     /// # Errors
     /// A rank that fails, dies or hangs, with the reason. No process is left behind.
-    pub fn launch(&self, task: &Task) -> Result<Vec<Answer>> {
+    pub fn launch(&self, task: &Task) -> Result<Vec<RankResult>> {
         match self {
             World::Here(program) => launch(program, task),
             World::Threads => threads::launch(task),
@@ -232,7 +232,7 @@ impl Shared {
     }
 
     /// Runs a task on all processes that it needs; the answers of their ranks.
-    fn lead(&self, task: &Task) -> Result<Vec<Answer>> {
+    fn lead(&self, task: &Task) -> Result<Vec<RankResult>> {
         let number = self.tasks.replace(self.tasks.get() + 1);
         self.put(&format!("task/{number}"), task)?;
         let mut beats = Beats::new(1..task.plan.devices());
@@ -284,7 +284,7 @@ impl Shared {
     }
 
     /// The answers of all ranks, or why there are none.
-    fn collect(&self, number: u64, ranks: u64, beats: &mut Beats) -> Result<Vec<Answer>> {
+    fn collect(&self, number: u64, ranks: u64, beats: &mut Beats) -> Result<Vec<RankResult>> {
         let mut answers = Vec::new();
         let mut failures = Vec::new();
         let mut failed_at = None;

@@ -25,7 +25,7 @@ use crate::units::Bytes;
 
 /// A plan in question, with its prediction.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct ExplainInput<'a> {
     /// Its job.
     pub job: &'a Job,
     /// The plan.
@@ -88,7 +88,7 @@ impl Neighbour {
     }
 
     /// The share by which it is slower; below zero where it is faster.
-    pub fn slower(&self, subject: &Subject<'_>) -> Option<f64> {
+    pub fn slower(&self, subject: &ExplainInput<'_>) -> Option<f64> {
         match &self.outcome {
             Outcome::Fits { prediction, .. } => {
                 Some(prediction.iteration_time_s / subject.prediction.iteration_time_s - 1.0)

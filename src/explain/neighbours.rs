@@ -1,13 +1,13 @@
 //! Plans that differ by one choice.
 
-use super::{Change, Neighbour, Outcome, Subject, best};
+use super::{Change, ExplainInput, Neighbour, Outcome, best};
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::space::{Candidate, Pins, divisors};
 use crate::spec::ScheduleKind;
 use std::fmt::Display;
 
 /// Every neighbour of a plan that is one at all, ways first.
-pub fn neighbours(subject: &Subject<'_>) -> Vec<Neighbour> {
+pub fn neighbours(subject: &ExplainInput<'_>) -> Vec<Neighbour> {
     let c = &subject.choice.candidate;
     let mut moves = ways(subject, c);
     moves.extend(batch(subject, c));
@@ -49,7 +49,7 @@ fn held(c: &Candidate) -> Pins {
 }
 
 /// Twice or half of one of the ways, made up by another, or by devices where only replicas change.
-fn ways(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
+fn ways(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
     let now = [c.tensor, c.pipeline, c.data];
     let names = ["tensor", "pipeline", "data"];
     let mut moves = Vec::new();
@@ -79,7 +79,7 @@ fn ways(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
 }
 
 /// The next smaller and larger micro-batch.
-fn batch(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
+fn batch(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
     let each = subject.job.model.training.global_batch_size / c.data.max(1);
     let sizes = divisors(each.max(1));
     let at = sizes.iter().position(|size| *size == c.micro_batch);
@@ -97,7 +97,7 @@ fn batch(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
 }
 
 /// Other schedules, and the next smaller and larger number of chunks.
-fn schedules(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
+fn schedules(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
     if c.pipeline < 2 {
         return Vec::new();
     }
@@ -140,7 +140,7 @@ fn shardings(c: &Candidate) -> Vec<Move> {
 }
 
 /// Nothing, only the attention core, or everything recomputed, where the plan does otherwise.
-fn recompute(subject: &Subject<'_>, c: &Candidate) -> Vec<Move> {
+fn recompute(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
     let stages = &subject.choice.stages;
     let uses = |kind: usize| stages.iter().any(|stage| stage[kind] > 0);
     let names = ["none", "selective", "full"];

@@ -1,10 +1,10 @@
 //! The numbers of a plan and its neighbours in sentences.
 
-use super::{Neighbour, Outcome, Subject};
+use super::{ExplainInput, Neighbour, Outcome};
 use crate::units::{Bytes, Seconds};
 
 /// What decides the time, what room there is, and what the neighbours say, in sentences.
-pub fn reasons(subject: &Subject<'_>, neighbours: &[Neighbour]) -> Vec<String> {
+pub fn reasons(subject: &ExplainInput<'_>, neighbours: &[Neighbour]) -> Vec<String> {
     let mut sentences = vec![bottleneck(subject)];
     sentences.extend(pace(subject));
     sentences.push(headroom(subject));
@@ -14,7 +14,7 @@ pub fn reasons(subject: &Subject<'_>, neighbours: &[Neighbour]) -> Vec<String> {
 }
 
 /// Parts of the iteration, the largest first after computation.
-fn bottleneck(subject: &Subject<'_>) -> String {
+fn bottleneck(subject: &ExplainInput<'_>) -> String {
     let prediction = subject.prediction;
     let total = prediction.iteration_time_s;
     let parts = prediction.breakdown.parts();
@@ -30,7 +30,7 @@ fn bottleneck(subject: &Subject<'_>) -> String {
 }
 
 /// The stage that decides.
-fn pace(subject: &Subject<'_>) -> Option<String> {
+fn pace(subject: &ExplainInput<'_>) -> Option<String> {
     let stages = &subject.prediction.stages;
     let times: Vec<f64> = stages.iter().map(|stage| stage.forward_s + stage.backward_s).collect();
     let mean = times.iter().sum::<f64>() / times.len() as f64;
@@ -47,7 +47,7 @@ fn pace(subject: &Subject<'_>) -> Option<String> {
 }
 
 /// The fullest stage and what fills it.
-fn headroom(subject: &Subject<'_>) -> String {
+fn headroom(subject: &ExplainInput<'_>) -> String {
     let stages = &subject.prediction.stages;
     let capacity = Bytes::new(subject.prediction.memory_capacity_bytes);
     let fullest = (0..stages.len())
@@ -77,7 +77,7 @@ fn headroom(subject: &Subject<'_>) -> String {
 }
 
 /// The fastest neighbour.
-fn nearest(subject: &Subject<'_>, neighbours: &[Neighbour]) -> String {
+fn nearest(subject: &ExplainInput<'_>, neighbours: &[Neighbour]) -> String {
     let timed = neighbours.iter().filter_map(|n| Some((n.slower(subject)?, n)));
     let Some((slower, near)) = timed.min_by(|a, b| a.0.total_cmp(&b.0)) else {
         return "No change of one choice gives another plan that fits".to_owned();

@@ -1,14 +1,14 @@
 //! Low-rank adapters in the words of other programs.
 
 use super::python::{Assignments, quoted};
-use super::{Losses, Subject};
+use super::{ExportInput, Losses};
 use crate::spec::{LoraSpec, LoraTarget};
 
 const FIELD: &str = "model.training.lora";
 
 /// Megatron-Bridge's adapters: one for each projection (`peft/canonical_lora.py`), where those of
 /// queries, keys and values go together, and so do those of gate and input.
-pub(super) fn bridge(subject: &Subject<'_>, lines: &mut Assignments, losses: &mut Losses) {
+pub(super) fn bridge(subject: &ExportInput<'_>, lines: &mut Assignments, losses: &mut Losses) {
     let Some(lora) = &subject.model.training.lora else { return };
     let gated = subject.model.activation_kind().is_gated();
     let attention = [LoraTarget::Query, LoraTarget::Key, LoraTarget::Value];
@@ -54,7 +54,7 @@ fn together(lora: &LoraSpec, group: &[LoraTarget], losses: &mut Losses) {
 }
 
 /// Programs whose configuration has no adapters.
-pub(super) fn without(subject: &Subject<'_>, losses: &mut Losses, instead: &str) {
+pub(super) fn without(subject: &ExportInput<'_>, losses: &mut Losses, instead: &str) {
     if let Some(lora) = &subject.model.training.lora {
         losses.say(FIELD, format!("adapters of {} are planned; {instead}", lora.words()));
     }

@@ -5,7 +5,7 @@ use super::layout::{Chunk, chunks, is_even};
 use super::megatron::{layout, model_losses, position, schedule_losses};
 use super::python::{Assignments, identifier};
 use super::recompute::{Rule, rule};
-use super::{Config, Losses, Program, Subject};
+use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{Activation, Family, ModelSpec, Norm, Objective, Optimizer, Precision};
 
@@ -25,7 +25,7 @@ from megatron.bridge.training.finetune import finetune
 ";
 
 /// The function and what runs it.
-pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Program) {
+pub(super) fn write(subject: &ExportInput<'_>, losses: &mut Losses) -> (Config, Program) {
     let chunks = chunks(subject);
     let mut lines = Assignments::default();
     lines.raw("cfg", "_pretrain_common()");
@@ -89,7 +89,7 @@ fn architecture(model: &ModelSpec, lines: &mut Assignments) {
 }
 
 fn parallelism(
-    subject: &Subject<'_>,
+    subject: &ExportInput<'_>,
     chunks: &[Chunk],
     lines: &mut Assignments,
     losses: &mut Losses,
@@ -131,7 +131,7 @@ fn recomputation(chunks: &[Chunk], lines: &mut Assignments, losses: &mut Losses)
     lines.raw("cfg.model.recompute_num_layers", &layers);
 }
 
-fn training(subject: &Subject<'_>, lines: &mut Assignments, losses: &mut Losses) {
+fn training(subject: &ExportInput<'_>, lines: &mut Assignments, losses: &mut Losses) {
     let model = subject.model;
     let batch = &subject.plan.batch;
     lines.number("cfg.train.global_batch_size", batch.global);
@@ -171,7 +171,7 @@ fn training(subject: &Subject<'_>, lines: &mut Assignments, losses: &mut Losses)
     }
 }
 
-fn sharding(subject: &Subject<'_>, lines: &mut Assignments) {
+fn sharding(subject: &ExportInput<'_>, lines: &mut Assignments) {
     let plan = subject.plan;
     let sharding = plan.optimizer_sharding;
     let strategy = match sharding {

@@ -3,7 +3,7 @@
 use super::launch::beside;
 use super::layout::{Chunk, chunks, is_even};
 use super::recompute::{Rule, rule};
-use super::{Config, ExportFile, Losses, NotExpressed, Program, Subject, Target, one_line};
+use super::{Config, ExportFile, ExportInput, Losses, NotExpressed, Program, Target, one_line};
 use crate::plan::OptimizerSharding;
 use crate::spec::{Optimizer, Precision, ScheduleKind};
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const LEARNING_RATE: f64 = 1e-4;
 
 /// The configuration and what runs it.
-pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Program) {
+pub(super) fn write(subject: &ExportInput<'_>, losses: &mut Losses) -> (Config, Program) {
     let plan = subject.plan;
     let p = &plan.parallelism;
     let chunks = chunks(subject);
@@ -56,7 +56,7 @@ pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Prog
     (Config { name: "ds_config.json", body, has_comments: false }, program)
 }
 
-fn optimizer(subject: &Subject<'_>) -> Value {
+fn optimizer(subject: &ExportInput<'_>) -> Value {
     let name = match subject.model.training.optimizer {
         Optimizer::Adam => "AdamW",
         Optimizer::Lamb => "Lamb",
@@ -69,7 +69,7 @@ fn optimizer(subject: &Subject<'_>) -> Value {
     json!({"type": name, "params": parameters})
 }
 
-fn zero(subject: &Subject<'_>, losses: &mut Losses) -> Value {
+fn zero(subject: &ExportInput<'_>, losses: &mut Losses) -> Value {
     let plan = subject.plan;
     let planned = match plan.optimizer_sharding {
         OptimizerSharding::None => 0,
@@ -94,7 +94,7 @@ fn zero(subject: &Subject<'_>, losses: &mut Losses) -> Value {
     })
 }
 
-fn pipeline(subject: &Subject<'_>, chunks: &[Chunk], losses: &mut Losses) -> Value {
+fn pipeline(subject: &ExportInput<'_>, chunks: &[Chunk], losses: &mut Losses) -> Value {
     let p = &subject.plan.parallelism;
     if p.virtual_stages > 1 {
         losses.say("parallelism.virtual_stages", "stages are not interleaved; here 1F1B");
@@ -137,7 +137,7 @@ fn pipeline(subject: &Subject<'_>, chunks: &[Chunk], losses: &mut Losses) -> Val
     })
 }
 
-fn ways(subject: &Subject<'_>, losses: &mut Losses) {
+fn ways(subject: &ExportInput<'_>, losses: &mut Losses) {
     let p = &subject.plan.parallelism;
     if p.sequence_parallel {
         let said = "activations outside the tensor-parallel region are not sharded, which needs \
@@ -163,7 +163,7 @@ fn ways(subject: &Subject<'_>, losses: &mut Losses) {
 }
 
 /// What JSON has no room for.
-pub(super) fn notes(subject: &Subject<'_>, lost: &[NotExpressed]) -> ExportFile {
+pub(super) fn notes(subject: &ExportInput<'_>, lost: &[NotExpressed]) -> ExportFile {
     let mut text = format!(
         "{} on {}, for {}\n\nNot expressed in ds_config.json:\n",
         one_line(&subject.plan.model),

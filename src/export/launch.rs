@@ -2,16 +2,16 @@
 
 use super::arguments::quoted;
 use super::layout::ranks;
-use super::{ExportFile, Program, Subject, one_line};
+use super::{ExportFile, ExportInput, Program, one_line};
 use crate::mesh::Nodes;
 
 /// `torchrun.sh`, run once on each node, and `slurm.sbatch`, which does that.
-pub(super) fn scripts(subject: &Subject<'_>, program: &Program) -> Vec<ExportFile> {
+pub(super) fn scripts(subject: &ExportInput<'_>, program: &Program) -> Vec<ExportFile> {
     let nodes = Nodes::of(subject.cluster).filled(subject.plan.devices());
     vec![torchrun(subject, program, &nodes), slurm(subject, &nodes)]
 }
 
-fn torchrun(subject: &Subject<'_>, program: &Program, nodes: &[u64]) -> ExportFile {
+fn torchrun(subject: &ExportInput<'_>, program: &Program, nodes: &[u64]) -> ExportFile {
     let plan = subject.plan;
     let count = nodes.len();
     let mut text = format!(
@@ -54,7 +54,7 @@ fn torchrun(subject: &Subject<'_>, program: &Program, nodes: &[u64]) -> ExportFi
     ExportFile { name: "torchrun.sh".to_owned(), text }
 }
 
-fn slurm(subject: &Subject<'_>, nodes: &[u64]) -> ExportFile {
+fn slurm(subject: &ExportInput<'_>, nodes: &[u64]) -> ExportFile {
     let most = nodes.iter().copied().max().unwrap_or(1);
     let name: String = subject
         .plan
@@ -80,7 +80,7 @@ fn slurm(subject: &Subject<'_>, nodes: &[u64]) -> ExportFile {
 }
 
 /// `ranks.csv`: which rank stands where and does what.
-pub(super) fn rank_map(subject: &Subject<'_>) -> ExportFile {
+pub(super) fn rank_map(subject: &ExportInput<'_>) -> ExportFile {
     let mut text = "rank,node,local_rank,pipeline,data,context,tensor,layers\n".to_owned();
     for place in ranks(subject) {
         let layers: Vec<String> =

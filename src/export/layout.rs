@@ -1,6 +1,6 @@
 //! Which layers and which part of the work each rank has.
 
-use super::Subject;
+use super::ExportInput;
 use crate::mesh::{Coordinates, Mesh, Nodes, Place};
 use crate::plan::RecomputeCounts;
 use std::ops::Range;
@@ -38,7 +38,7 @@ pub struct RankPlace {
 }
 
 /// The chunks in the order of the model: first chunks of all stages, then second ones.
-pub(super) fn chunks(subject: &Subject<'_>) -> Vec<Chunk> {
+pub(super) fn chunks(subject: &ExportInput<'_>) -> Vec<Chunk> {
     let plan = subject.plan;
     let (p, v) = (plan.parallelism.pipeline.max(1), plan.parallelism.virtual_stages.max(1));
     let layers = subject.model.num_layers;
@@ -64,7 +64,7 @@ pub(super) fn chunks(subject: &Subject<'_>) -> Vec<Chunk> {
 }
 
 /// Layers of a stage by recomputation; with interleaving of short ends, as if they were not short.
-fn stage_counts(subject: &Subject<'_>, stage: u64, short: bool) -> [u64; 3] {
+fn stage_counts(subject: &ExportInput<'_>, stage: u64, short: bool) -> [u64; 3] {
     let plan = subject.plan;
     let p = plan.parallelism.pipeline.max(1);
     let layers = subject.model.num_layers;
@@ -96,7 +96,7 @@ pub(super) fn is_even(chunks: &[Chunk]) -> bool {
 
 /// What every rank is: they fill the nodes in order, tensor-parallel innermost, then context, data
 /// and pipeline, as all targets place them.
-pub fn ranks(subject: &Subject<'_>) -> Vec<RankPlace> {
+pub fn ranks(subject: &ExportInput<'_>) -> Vec<RankPlace> {
     let mesh = Mesh::of(&subject.plan.parallelism);
     let nodes = Nodes::of(subject.cluster);
     let chunks = chunks(subject);

@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::launch::beside;
 use super::layout::{Chunk, chunks, is_even};
 use super::recompute::{Rule, rule};
-use super::{Config, Losses, Program, Subject};
+use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{
     Activation, Family, ModelSpec, Norm, NormPlacement, Objective, Optimizer, Position, Precision,
@@ -12,7 +12,7 @@ use crate::spec::{
 };
 
 /// The arguments and what runs them.
-pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Program) {
+pub(super) fn write(subject: &ExportInput<'_>, losses: &mut Losses) -> (Config, Program) {
     let mut arguments = Arguments::default();
     let chunks = chunks(subject);
     architecture(subject.model, &mut arguments, losses);
@@ -110,7 +110,7 @@ pub(super) fn model_losses(model: &ModelSpec, losses: &mut Losses) {
     }
 }
 
-fn training(subject: &Subject<'_>, arguments: &mut Arguments, losses: &mut Losses) {
+fn training(subject: &ExportInput<'_>, arguments: &mut Arguments, losses: &mut Losses) {
     let training = &subject.model.training;
     arguments.value("--micro-batch-size", subject.plan.batch.micro);
     arguments.value("--global-batch-size", subject.plan.batch.global);
@@ -154,7 +154,7 @@ fn training(subject: &Subject<'_>, arguments: &mut Arguments, losses: &mut Losse
 }
 
 fn parallelism(
-    subject: &Subject<'_>,
+    subject: &ExportInput<'_>,
     chunks: &[Chunk],
     arguments: &mut Arguments,
     losses: &mut Losses,
@@ -184,7 +184,7 @@ fn parallelism(
 }
 
 /// Schedules that Megatron does not have.
-pub(super) fn schedule_losses(subject: &Subject<'_>, losses: &mut Losses) {
+pub(super) fn schedule_losses(subject: &ExportInput<'_>, losses: &mut Losses) {
     if subject.plan.schedule == ScheduleKind::Gpipe {
         let said = "there is no GPipe; 1F1B takes as long and keeps fewer activations";
         losses.say("schedule", said);
@@ -212,7 +212,7 @@ pub(super) fn layout(chunks: &[Chunk]) -> String {
     chunks.iter().enumerate().map(stage).collect::<Vec<_>>().join("|")
 }
 
-fn sharding(subject: &Subject<'_>, arguments: &mut Arguments) {
+fn sharding(subject: &ExportInput<'_>, arguments: &mut Arguments) {
     let sharding = subject.plan.optimizer_sharding;
     arguments.switch("--use-distributed-optimizer", sharding != OptimizerSharding::None);
     if is_fsdp(sharding) {
@@ -248,7 +248,7 @@ fn recomputation(chunks: &[Chunk], arguments: &mut Arguments, losses: &mut Losse
     }
 }
 
-fn data(subject: &Subject<'_>, arguments: &mut Arguments, losses: &mut Losses) {
+fn data(subject: &ExportInput<'_>, arguments: &mut Arguments, losses: &mut Losses) {
     let model = subject.model;
     let multiple = subject.stack.vocabulary_multiple.max(1);
     arguments.value("--make-vocab-size-divisible-by", multiple);

@@ -58,7 +58,7 @@ impl Target {
 
 /// What is exported.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct ExportInput<'a> {
     /// The plan; as even as possible where it lists no stages.
     pub plan: &'a Plan,
     /// Its model, with the plan's batch.
@@ -111,7 +111,7 @@ impl Losses {
 }
 
 /// The plan for `target`.
-pub fn export(target: Target, subject: &Subject<'_>) -> Exported {
+pub fn export(target: Target, subject: &ExportInput<'_>) -> Exported {
     let mut losses = Losses::default();
     shardings(subject, &mut losses);
     let (config, program) = match target {
@@ -165,7 +165,12 @@ struct Program {
 }
 
 /// The configuration with what it is for and what it can not express in its first lines.
-fn header(target: Target, subject: &Subject<'_>, config: &Config, lost: &[NotExpressed]) -> String {
+fn header(
+    target: Target,
+    subject: &ExportInput<'_>,
+    config: &Config,
+    lost: &[NotExpressed],
+) -> String {
     if !config.has_comments {
         return config.body.clone();
     }
@@ -189,7 +194,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Operators that are planned otherwise than the programs shard them: all of them shard as Megatron.
-fn shardings(subject: &Subject<'_>, losses: &mut Losses) {
+fn shardings(subject: &ExportInput<'_>, losses: &mut Losses) {
     if subject.plan.parallelism.tensor == 1 {
         return;
     }

@@ -3,7 +3,7 @@
 use super::layout::{Chunk, chunks};
 use super::python::{Assignments, identifier, quoted};
 use super::recompute::{Rule, rule};
-use super::{Config, Losses, Program, Subject};
+use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{ModelSpec, Precision, ScheduleKind};
 
@@ -15,7 +15,7 @@ const KNOWN: [(&str, [u64; 4]); 3] = [
 ];
 
 /// The function and what runs it.
-pub(super) fn write(subject: &Subject<'_>, losses: &mut Losses) -> (Config, Program) {
+pub(super) fn write(subject: &ExportInput<'_>, losses: &mut Losses) -> (Config, Program) {
     let chunks = chunks(subject);
     let mut lines = Assignments::default();
     training(subject, &mut lines, losses);
@@ -66,7 +66,7 @@ fn base(model: &ModelSpec) -> Option<&'static str> {
     KNOWN.iter().find(|(_, known)| *known == sizes).map(|(name, _)| *name)
 }
 
-fn training(subject: &Subject<'_>, lines: &mut Assignments, losses: &mut Losses) {
+fn training(subject: &ExportInput<'_>, lines: &mut Assignments, losses: &mut Losses) {
     let (model, batch) = (subject.model, &subject.plan.batch);
     let length = model.sequence_length;
     lines.number("config.training.max_context_length", length);
@@ -101,7 +101,7 @@ fn training(subject: &Subject<'_>, lines: &mut Assignments, losses: &mut Losses)
 }
 
 fn parallelism(
-    subject: &Subject<'_>,
+    subject: &ExportInput<'_>,
     chunks: &[Chunk],
     lines: &mut Assignments,
     losses: &mut Losses,

@@ -1,7 +1,7 @@
 //! What one stage holds in memory at its peak, in whole bytes.
 
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageShape, StageWork};
+use super::stage::{BlockTimes, StageSettings, StageWork};
 use super::stage_parameters::StageParameters;
 use crate::plan::OptimizerSharding;
 use crate::units::Bytes;
@@ -59,7 +59,7 @@ impl MemoryModel {
     /// states; ZeRO-3 shards them too.
     pub fn peak(
         &self,
-        shape: &StageShape,
+        shape: &StageSettings,
         layer: &BlockTimes,
         chunks: &[StageWork<'_>],
         in_flight: &[InFlight],

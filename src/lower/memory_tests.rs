@@ -2,7 +2,7 @@
 
 use super::memory::{MemoryModel, StageMemory};
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageShape, StageWork};
+use super::stage::{BlockTimes, StageSettings, StageWork};
 use crate::plan::OptimizerSharding;
 use crate::units::{Bytes, SimTime};
 
@@ -17,8 +17,8 @@ const MODEL: MemoryModel = MemoryModel {
     capacity: Bytes::new(1 << 40),
 };
 
-fn shape(replicas: u64, sharding: OptimizerSharding) -> StageShape {
-    StageShape {
+fn shape(replicas: u64, sharding: OptimizerSharding) -> StageSettings {
+    StageSettings {
         replicas,
         sharding,
         parameter_bytes: 2,
@@ -48,7 +48,7 @@ fn layer() -> BlockTimes {
 /// Layers by recomputation, two micro-batches in flight unless said otherwise.
 fn peak(
     model: &MemoryModel,
-    shape: &StageShape,
+    shape: &StageSettings,
     layers: [u64; 3],
     ends: [Option<&BlockTimes>; 2],
     held: u64,

@@ -16,5 +16,5 @@ pub use program::{
     Action, BlockCode, Conversion, Input, LocalParameter, Operator, Placed, Program,
 };
 pub use schedule::{InFlight, Pipeline, Step};
-pub use stage::{BlockTimes, Prices, StageModel, StageShape, StageWork};
+pub use stage::{BlockTimes, Prices, StageModel, StageSettings, StageWork};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageCollectives, StageTimes};

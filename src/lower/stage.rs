@@ -55,7 +55,7 @@ pub trait Prices: InstructionCost {
 
 /// What all stages of a candidate share.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StageShape {
+pub struct StageSettings {
     /// Replicas over which gradients are reduced (d·c).
     pub replicas: u64,
     /// What is sharded over them.
@@ -104,7 +104,7 @@ pub struct StageWork<'a> {
 #[derive(Clone, Copy)]
 pub struct StageModel<'a> {
     /// What they share.
-    pub shape: StageShape,
+    pub shape: StageSettings,
     /// The layer.
     pub layer: &'a BlockTimes,
     /// Prices of collectives and of the optimizer.

@@ -8,7 +8,7 @@
 use super::costs::BlockSet;
 use super::space::{Candidate, Space, Ways};
 use crate::graph::Collective;
-use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use crate::plan::OptimizerSharding;
 use crate::sharding::Group;
 use crate::spec::ScheduleKind;
@@ -82,7 +82,7 @@ impl<'a> BoundInput<'a> {
         blocks: &'a BlockSet,
         links: &Links,
         prices: &dyn Prices,
-        shape: &StageShape,
+        shape: &StageSettings,
         memory: MemoryModel,
     ) -> BoundInput<'a> {
         let heads = blocks.heads(candidate.pipeline);
@@ -109,7 +109,7 @@ impl<'a> BoundInput<'a> {
         input
     }
 
-    fn price_communication(&mut self, prices: &dyn Prices, shape: &StageShape) {
+    fn price_communication(&mut self, prices: &dyn Prices, shape: &StageSettings) {
         let elements = fewest(&self.blocks.layer, held);
         if self.candidate.sharding == OptimizerSharding::Zero3 {
             let bytes = Bytes::new(elements) * shape.parameter_bytes;

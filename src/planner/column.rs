@@ -4,7 +4,8 @@
 use super::costs::BlockSet;
 use super::space::Candidate;
 use crate::lower::{
-    BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageShape, StageTimes, StageWork,
+    BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageSettings, StageTimes,
+    StageWork,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub struct ColumnMaker<'a> {
     /// Prices of stages.
     pub stages: StageModel<'a>,
     /// What the stages share.
-    pub shape: StageShape,
+    pub shape: StageSettings,
     /// What decides memory.
     pub memory: MemoryModel,
     /// Recomputations allowed: none, selective, full.

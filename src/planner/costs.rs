@@ -2,7 +2,7 @@
 //! prices of collectives, transfer times and bytes.
 
 use super::space::Candidate;
-use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageShape};
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use std::sync::Arc;
 
 /// The Pareto-best ways to shard each block on the ranks of one tensor-parallel group.
@@ -56,7 +56,7 @@ pub trait Costs: Sync {
     /// Transfers between stages and reductions over them.
     fn links(&self, candidate: &Candidate) -> Links;
     /// What the stages share.
-    fn shape(&self, candidate: &Candidate) -> StageShape;
+    fn shape(&self, candidate: &Candidate) -> StageSettings;
     /// What decides memory.
     fn memory(&self, candidate: &Candidate) -> MemoryModel;
 }

@@ -6,7 +6,7 @@ use super::costs::{BlockSet, Costs};
 use super::space::{Candidate, Pins, Space};
 use crate::cost::{CostModel, PlacedCost};
 use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKind};
-use crate::lower::{Links, MemoryModel, Prices, StageShape};
+use crate::lower::{Links, MemoryModel, Prices, StageSettings};
 use crate::mesh::{Axis, GroupPlacement, Mesh, Nodes};
 use crate::sharding::{Group, InstructionCost, Layout, ShardContext};
 use crate::spec::{
@@ -347,10 +347,10 @@ impl Costs for Job {
         Links { hops, blocking, tied_reduce, gradient_norm }
     }
 
-    fn shape(&self, candidate: &Candidate) -> StageShape {
+    fn shape(&self, candidate: &Candidate) -> StageSettings {
         let element_bytes = self.shard_context(1, 1, 1).element_bytes();
         let mixed = self.model.training.precision.is_mixed();
-        StageShape {
+        StageSettings {
             replicas: candidate.replicas(),
             sharding: candidate.sharding,
             parameter_bytes: element_bytes,

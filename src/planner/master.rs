@@ -11,10 +11,10 @@
 //! Only plans strictly faster than a cutoff matter, which decides most instances before any
 //! branching: a column is dropped when some row exceeds the cutoff even with the best completion
 //! of all other stages (a dynamic program for each row, exact for that row alone). What remains is
-//! searched depth first with the same completion bounds ([`super::dive`]). [`Master::problem`]
+//! searched depth first with the same completion bounds ([`super::branch_and_bound`]). [`Master::problem`]
 //! states the same problem for an ILP solver.
 
-use super::dive::{Depth, Dive, Vain};
+use super::branch_and_bound::{BranchAndBound, Depth, Explored};
 
 /// One column, as the master sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Master {
 
 /// What came of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum MasterAnswer {
     /// The best selection, of this value, below the cutoff.
     Best(Vec<usize>, u64),
     /// Nothing is below the cutoff.
@@ -97,7 +97,7 @@ impl Master {
     /// Among equals the one that is found first wins: stages in order, each with the number of
     /// layers closest to an even split of what is left. `limit` bounds the nodes that are visited
     /// without an improvement.
-    pub fn solve(&self, cutoff: u64, limit: u64) -> Answer {
+    pub fn solve(&self, cutoff: u64, limit: u64) -> MasterAnswer {
         self.solve_among(&mut self.all(), cutoff, limit)
     }
 
@@ -118,19 +118,19 @@ impl Master {
 
     /// [`Master::solve`] among the columns in `alive`, which loses those that can not be part of a
     /// selection below the cutoff: with more rows or a lower cutoff they can not either.
-    pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limit: u64) -> Answer {
+    pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limit: u64) -> MasterAnswer {
         let mut best: Option<(Vec<usize>, u64)> = None;
         let mut cutoff = cutoff;
         let mut trimmed = self.trim(alive, cutoff);
         // What a selection found here excludes may be wanted once there are more rows.
         let mut alive = alive.clone();
         while let Some((reach, suffixes)) = trimmed {
-            let mut dive = Dive {
+            let mut search = BranchAndBound {
                 master: self,
                 alive: &alive,
                 reach: &reach,
                 suffixes: &suffixes,
-                vain: Vain::all(self, &alive, &reach),
+                explored: Explored::all(self, &alive, &reach),
                 spare: Vec::new(),
                 cutoff,
                 nodes: 0,
@@ -138,18 +138,18 @@ impl Master {
                 chosen: Vec::with_capacity(self.stages.len()),
                 best: None,
             };
-            let depth = dive.run();
-            if let Some(chosen) = dive.best {
-                cutoff = dive.cutoff;
+            let depth = search.run();
+            if let Some(chosen) = search.best {
+                cutoff = search.cutoff;
                 best = Some((chosen, cutoff));
             }
             match depth {
                 Depth::Exhausted => break,
                 Depth::Improved => trimmed = self.trim(&mut alive, cutoff),
-                Depth::Limit => return Answer::Undecided(best),
+                Depth::Limit => return MasterAnswer::Undecided(best),
             }
         }
-        best.map_or(Answer::NothingBelow, |(chosen, value)| Answer::Best(chosen, value))
+        best.map_or(MasterAnswer::NothingBelow, |(chosen, value)| MasterAnswer::Best(chosen, value))
     }
 
     /// The largest row of a selection.

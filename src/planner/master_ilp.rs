@@ -1,7 +1,7 @@
 //! The master problem as an integer program, for a second solver.
 
 use super::master::Master;
-use crate::solver::{Backend, Limits, Problem, Sense, SolveError, Status, Variable, solve};
+use crate::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 
 /// What a second solver says of a master problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Master {
                 .unwrap_or(1),
         );
         let (problem, columns) = self.problem((largest as f64 / 1e3).max(1.0));
-        let solution = solve(&problem, backend, &Limits::default())?;
+        let solution = solve(&problem, backend, &SolverLimits::default())?;
         let chosen: Option<Vec<usize>> = columns
             .iter()
             .map(|stage| {

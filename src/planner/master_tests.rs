@@ -1,6 +1,6 @@
 //! The master problem against all selections listed.
 
-use super::master::{Answer, Entry, Master};
+use super::master::{Entry, Master, MasterAnswer};
 use proptest::prelude::*;
 
 fn brute_force(master: &Master) -> Option<u64> {
@@ -43,16 +43,16 @@ proptest! {
     fn equals_brute_force(master in instance(), slack in 0u64..30) {
         let truth = brute_force(&master);
         match master.solve(u64::MAX / 8, u64::MAX) {
-            Answer::Best(chosen, value) => {
+            MasterAnswer::Best(chosen, value) => {
                 prop_assert_eq!(Some(value), truth);
                 prop_assert_eq!(master.value(&chosen), value);
             }
-            answer => prop_assert!(truth.is_none() && answer == Answer::NothingBelow),
+            answer => prop_assert!(truth.is_none() && answer == MasterAnswer::NothingBelow),
         }
         if let Some(truth) = truth {
-            prop_assert_eq!(master.solve(truth, u64::MAX), Answer::NothingBelow);
+            prop_assert_eq!(master.solve(truth, u64::MAX), MasterAnswer::NothingBelow);
             let below = master.solve(truth + 1 + slack, u64::MAX);
-            prop_assert!(matches!(below, Answer::Best(_, value) if value == truth));
+            prop_assert!(matches!(below, MasterAnswer::Best(_, value) if value == truth));
         }
     }
 
@@ -83,5 +83,5 @@ fn a_limit_is_reported() {
     let entry = |layers| Entry { layers, values: vec![layers] };
     let master =
         Master { stages: vec![vec![entry(1), entry(2)]; 6], constants: vec![0], layers: 9 };
-    assert_eq!(master.solve(100, 2), Answer::Undecided(None));
+    assert_eq!(master.solve(100, 2), MasterAnswer::Undecided(None));
 }

@@ -3,12 +3,12 @@
 pub mod block;
 pub mod block_choices;
 pub mod bound;
+mod branch_and_bound;
 pub mod certificate;
 pub mod choice;
 pub mod column;
 pub mod conflict;
 pub mod costs;
-mod dive;
 mod error;
 pub mod infeasible;
 pub mod job;

@@ -10,11 +10,11 @@
 use super::bound::BoundInput;
 use super::column::{Column, ColumnMaker};
 use super::costs::{BlockSet, Costs};
-use super::master::{Answer, Entry, Master};
+use super::master::{Entry, Master, MasterAnswer};
 use super::memory_bound::MemoryBound;
 use super::pipeline_shape::PipelineShape;
 use super::space::{Candidate, Space};
-use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageShape, StageTimes};
+use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageSettings, StageTimes};
 use crate::sim::pipeline::{PathRow, Run};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
@@ -83,7 +83,7 @@ struct Priced<'a> {
     blocks: Arc<BlockSet>,
     links: Links,
     prices: Box<dyn Prices + 'a>,
-    shape: StageShape,
+    shape: StageSettings,
     memory: MemoryModel,
     recomputes: [bool; 3],
     num_layers: u64,
@@ -183,7 +183,8 @@ impl Solver<'_> {
         let mut run = Run::default();
         let mut master = instance.master(&columns, &rows, layers);
         loop {
-            let Answer::Best(chosen, value) = master.solve(above.picos(), MASTER_NODES) else {
+            let MasterAnswer::Best(chosen, value) = master.solve(above.picos(), MASTER_NODES)
+            else {
                 return Some(master);
             };
             let times: Vec<StageTimes> =
@@ -263,9 +264,9 @@ impl Instance<'_> {
         loop {
             solved.masters += 1;
             let chosen = match master.solve_among(&mut alive, cutoff.picos(), MASTER_NODES) {
-                Answer::Best(chosen, _) => chosen,
-                Answer::NothingBelow => return,
-                Answer::Undecided(found) => {
+                MasterAnswer::Best(chosen, _) => chosen,
+                MasterAnswer::NothingBelow => return,
+                MasterAnswer::Undecided(found) => {
                     solved.undecided = true;
                     let Some((chosen, _)) = found else { return };
                     chosen

@@ -4,7 +4,8 @@ use super::costs::{BlockSet, Costs};
 use super::space::{Candidate, Pins, Space};
 use crate::graph::{Collective, Kernel};
 use crate::lower::{
-    BlockTimes, Links, MemoryModel, Pipeline, Prices, StageModel, StageShape, StageTimes, StageWork,
+    BlockTimes, Links, MemoryModel, Pipeline, Prices, StageModel, StageSettings, StageTimes,
+    StageWork,
 };
 use crate::plan::OptimizerSharding;
 use crate::sharding::{Group, InstructionCost};
@@ -104,8 +105,8 @@ impl Costs for Synthetic {
         }
     }
 
-    fn shape(&self, candidate: &Candidate) -> StageShape {
-        StageShape {
+    fn shape(&self, candidate: &Candidate) -> StageSettings {
+        StageSettings {
             stages: candidate.pipeline,
             step_overhead: SimTime::from_picos(5),
             replicas: candidate.replicas(),

@@ -19,7 +19,7 @@ pub(super) struct Range {
 
 /// Time and money of the whole training run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Run {
+pub(super) struct RunTotals {
     /// Tokens.
     pub(super) tokens: u64,
     /// Days without interruption.
@@ -75,7 +75,7 @@ impl Headroom {
 }
 
 /// Days and dollars for the token budget, where there is one.
-pub(super) fn run(input: &ReportInput<'_>) -> Option<Run> {
+pub(super) fn run(input: &ReportInput<'_>) -> Option<RunTotals> {
     let prediction = input.prediction();
     let tokens = input.token_budget()?;
     let rate = prediction.tokens_per_s;
@@ -96,7 +96,7 @@ pub(super) fn run(input: &ReportInput<'_>) -> Option<Run> {
         low: days.low * factor,
         high: days.high * factor,
     });
-    Some(Run { tokens, days, dollars })
+    Some(RunTotals { tokens, days, dollars })
 }
 
 /// Half the width of the interval over the iteration time.

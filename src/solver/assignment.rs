@@ -16,7 +16,7 @@
 //! relaxation. Whole numbers come in and go out: what the solver chose is priced again exactly.
 
 use super::problem::{Problem, Sense, Variable};
-use super::{Backend, Limits, SolveError, Status, solve};
+use super::{Backend, SolveError, SolverLimits, Status, solve};
 
 /// Choices within a solver's tolerance, but over a limit, that are ruled out one by one.
 const MAX_CUTS: usize = 100;
@@ -88,7 +88,7 @@ impl AssignmentIlp {
     pub fn solve(
         &self,
         backend: Backend,
-        limits: &Limits,
+        limits: &SolverLimits,
     ) -> Result<AssignmentSolution, SolveError> {
         self.validate()?;
         let (mut problem, columns) = self.problem();

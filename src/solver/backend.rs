@@ -42,7 +42,7 @@ impl Backend {
 ///
 /// A limit on time makes results depend on the machine; one on nodes does not.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Limits {
+pub struct SolverLimits {
     /// Wall time.
     pub time: Option<Duration>,
     /// Nodes of the branch-and-bound tree; HiGHS only, microlp pays no heed to it.
@@ -64,7 +64,11 @@ impl Raw {
     }
 }
 
-pub(super) fn run(problem: &Problem, backend: Backend, limits: &Limits) -> Result<Raw, SolveError> {
+pub(super) fn run(
+    problem: &Problem,
+    backend: Backend,
+    limits: &SolverLimits,
+) -> Result<Raw, SolveError> {
     if problem.is_trivially_infeasible() {
         return Ok(Raw::without_values(Status::Infeasible));
     }
@@ -110,7 +114,7 @@ fn model<S: Solver>(problem: &Problem, solver: S) -> (S::Model, Vec<Variable>) {
     (model, columns)
 }
 
-fn microlp(problem: &Problem, limits: &Limits) -> Result<Raw, SolveError> {
+fn microlp(problem: &Problem, limits: &SolverLimits) -> Result<Raw, SolveError> {
     let (mut model, columns): (MicroLpProblem, _) = model(problem, good_lp::microlp);
     model = model
         .with_mip_gap(0.0)
@@ -145,7 +149,7 @@ fn microlp(problem: &Problem, limits: &Limits) -> Result<Raw, SolveError> {
 
 #[cfg(feature = "highs")]
 mod highs {
-    use super::{Limits, Problem, Raw, SolveError, Status, model};
+    use super::{Problem, Raw, SolveError, SolverLimits, Status, model};
     use ::highs::{HighsModelStatus, HighsSolutionStatus};
 
     fn failed(message: impl Into<String>) -> SolveError {
@@ -155,7 +159,7 @@ mod highs {
     /// One thread, a fixed seed and no gap: the same problem gives the same point. HiGHS refuses a
     /// second number of threads in one process, so it is 1 everywhere. Options set on `good_lp`'s
     /// model are lost with it, so they are set on the inner one.
-    pub(super) fn run(problem: &Problem, limits: &Limits) -> Result<Raw, SolveError> {
+    pub(super) fn run(problem: &Problem, limits: &SolverLimits) -> Result<Raw, SolveError> {
         let (model, _) = model(problem, good_lp::highs);
         let mut model = model.try_into_inner().map_err(|error| failed(error.to_string()))?;
         model.make_quiet();
@@ -212,7 +216,7 @@ mod highs {
         for variable in &mut constant.variables {
             variable.cost = 0.0;
         }
-        let raw = run(&constant, &Limits::default())?;
+        let raw = run(&constant, &SolverLimits::default())?;
         Ok(raw.status == Status::Optimal)
     }
 }

@@ -10,8 +10,8 @@ mod check;
 pub mod problem;
 
 pub use assignment::{AssignmentEdge, AssignmentIlp, AssignmentSolution, Resource};
-pub use backend::{Backend, Limits};
-pub use problem::{Problem, Row, Sense, Variable};
+pub use backend::{Backend, SolverLimits};
+pub use problem::{Constraint, Problem, Sense, Variable};
 
 use thiserror::Error;
 
@@ -79,7 +79,11 @@ pub enum SolveError {
 /// # Errors
 /// A problem that is malformed, a backend that is not built in, a solver that fails or returns a
 /// point that is not a solution. Infeasible, unbounded and stopped problems are not errors.
-pub fn solve(problem: &Problem, backend: Backend, limits: &Limits) -> Result<Solution, SolveError> {
+pub fn solve(
+    problem: &Problem,
+    backend: Backend,
+    limits: &SolverLimits,
+) -> Result<Solution, SolveError> {
     problem.validate().map_err(SolveError::Malformed)?;
     let raw = backend::run(problem, backend, limits)?;
     check::checked(problem, backend, raw)

@@ -38,7 +38,7 @@ pub enum Sense {
 
 /// A linear constraint.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct Constraint {
     /// Variables, by index, with their coefficients; each variable at most once.
     pub terms: Vec<(usize, f64)>,
     /// How the sum stands to the limit.
@@ -53,7 +53,7 @@ pub struct Problem {
     /// Variables.
     pub variables: Vec<Variable>,
     /// Constraints.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Constraint>,
 }
 
 impl Problem {
@@ -65,7 +65,7 @@ impl Problem {
 
     /// Adds a constraint.
     pub fn require(&mut self, terms: Vec<(usize, f64)>, sense: Sense, limit: f64) {
-        self.rows.push(Row { terms, sense, limit });
+        self.rows.push(Constraint { terms, sense, limit });
     }
 
     /// Refuses what solvers accept silently or answer with nonsense.

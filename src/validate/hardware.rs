@@ -1,6 +1,6 @@
 //! The cluster of a row.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::skip::Skip;
 use crate::spec::cluster::{LinkKind, NETWORK_EFFICIENCY, NetworkSpec, NodeGroupSpec, Topology};
 use crate::spec::{Cluster, ClusterSpec};
@@ -55,7 +55,7 @@ const OMNI_PATH_EFFICIENCY: f64 = 0.25;
 /// Devices of a rack that are used as one NVLink domain: 72, of which powers of two are taken.
 const RACK: u64 = 64;
 
-fn device(row: &Row) -> Result<&'static Known, Skip> {
+fn device(row: &MeasuredRun) -> Result<&'static Known, Skip> {
     let has = |known: &&Known| known.words.iter().all(|word| row.hardware.contains(word));
     KNOWN.iter().find(has).ok_or_else(|| Skip::Device(row.hardware.clone()))
 }
@@ -64,7 +64,7 @@ fn device(row: &Row) -> Result<&'static Known, Skip> {
 ///
 /// # Errors
 /// A device that is not known, or no number of devices.
-pub fn cluster(row: &Row) -> Result<Cluster, Skip> {
+pub fn cluster(row: &MeasuredRun) -> Result<Cluster, Skip> {
     let known = device(row)?;
     if row.hardware.contains("power limited") {
         return Err(Skip::NotGiven("power limit of the device"));

@@ -1,10 +1,10 @@
 //! What a row measured.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 
 /// Seconds of an iteration, from the cell that the source gives rather than from one computed from
 /// others: the time, else samples or tokens a second. `batch` is the global batch.
-pub fn iteration_seconds(row: &Row, batch: u64) -> Option<f64> {
+pub fn iteration_seconds(row: &MeasuredRun, batch: u64) -> Option<f64> {
     let length = row.seq_len? as f64;
     let devices = row.gpus? as f64;
     let batch = batch as f64;
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn given_cells_come_before_computed_ones() {
-        let mut row = Row { seq_len: Some(100), gpus: Some(4), ..Row::default() };
+        let mut row = MeasuredRun { seq_len: Some(100), gpus: Some(4), ..MeasuredRun::default() };
         assert_eq!(iteration_seconds(&row, 8), None);
         row.tokens_per_s_per_gpu = Some(50.0);
         assert_eq!(iteration_seconds(&row, 8), Some(4.0));

@@ -1,6 +1,6 @@
 //! Peak memory as tools count it, and measured peaks compared.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::run::predicted;
 use super::skip::Skip;
 use crate::planner::choice::Choice;
@@ -56,7 +56,7 @@ impl PeakMemory {
 
 /// Whether a measurement was read off one device, and so off the first: `nvidia-smi` shows the
 /// devices of one node, and only some sources say that they took the largest of the stages.
-pub fn is_of_the_first_rank(row: &Row) -> bool {
+pub fn is_of_the_first_rank(row: &MeasuredRun) -> bool {
     let kind = row.mem_kind.to_lowercase();
     kind.contains("smi") && !kind.contains("max")
 }
@@ -65,7 +65,7 @@ pub fn is_of_the_first_rank(row: &Row) -> bool {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparedMemory {
     /// The row.
-    pub row: Row,
+    pub row: MeasuredRun,
     /// Bytes measured.
     pub measured: f64,
     /// Bytes predicted of that kind, and whether the plan is said to fit.
@@ -81,8 +81,8 @@ impl ComparedMemory {
 }
 
 /// Predicts the peak of every row that has one.
-pub fn compare_memory(rows: Vec<Row>) -> Vec<ComparedMemory> {
-    let one = |row: Row| {
+pub fn compare_memory(rows: Vec<MeasuredRun>) -> Vec<ComparedMemory> {
+    let one = |row: MeasuredRun| {
         let measured = row.peak_mem_gib.unwrap_or(0.0) * f64::from(1u32 << 30);
         let outcome = if measured > 0.0 {
             predicted(&row, &|_, _, _| {})

@@ -17,7 +17,7 @@ pub mod stack;
 pub mod summary;
 pub mod table;
 
-pub use row::Row;
+pub use row::MeasuredRun;
 pub use run::{Compared, compare, compare_with};
 pub use skip::Skip;
 pub use summary::{Summary, summarise};

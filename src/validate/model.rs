@@ -1,12 +1,12 @@
 //! The model of a row.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::skip::Skip;
 use crate::spec::model::{Activation, TrainingSpec};
 use crate::spec::{Family, ModelSpec, NormPlacement, Objective, Optimizer, Position, Precision};
 
 /// Numeric recipe of a row, from its words.
-pub fn precision(row: &Row) -> Result<Precision, Skip> {
+pub fn precision(row: &MeasuredRun) -> Result<Precision, Skip> {
     let text = row.precision.to_lowercase();
     if text.contains("nvfp4") {
         return Err(Skip::Precision(row.precision.clone()));
@@ -38,7 +38,7 @@ const fn predictions(length: u64) -> u64 {
 }
 
 /// Whether the run drops out: those of Megatron-LM and its kin do, at 0.1, unless said otherwise.
-fn drops_out(row: &Row, family: Family) -> bool {
+fn drops_out(row: &MeasuredRun, family: Family) -> bool {
     if row.model.contains("nemotron") {
         return false;
     }
@@ -51,7 +51,7 @@ fn drops_out(row: &Row, family: Family) -> bool {
 }
 
 /// Whether the head shares the embedding's weights, where the row says.
-fn tied(row: &Row, nemotron: bool) -> Option<bool> {
+fn tied(row: &MeasuredRun, nemotron: bool) -> Option<bool> {
     if nemotron || row.mentions("untied") || row.model.contains("untied") {
         Some(false)
     } else {
@@ -59,7 +59,7 @@ fn tied(row: &Row, nemotron: bool) -> Option<bool> {
     }
 }
 
-fn family(row: &Row) -> Result<Family, Skip> {
+fn family(row: &MeasuredRun) -> Result<Family, Skip> {
     match row.arch.as_str() {
         "gpt" => Ok(Family::Gpt),
         "bert" => Ok(Family::Bert),
@@ -69,7 +69,7 @@ fn family(row: &Row) -> Result<Family, Skip> {
 }
 
 /// How a row trains, the objective left open.
-fn training(row: &Row, global_batch: u64) -> Result<TrainingSpec, Skip> {
+fn training(row: &MeasuredRun, global_batch: u64) -> Result<TrainingSpec, Skip> {
     Ok(TrainingSpec {
         objective: Objective::CausalLm,
         global_batch_size: global_batch,
@@ -86,7 +86,7 @@ fn training(row: &Row, global_batch: u64) -> Result<TrainingSpec, Skip> {
 ///
 /// # Errors
 /// A kind of model that is not simulated, or a size that is not given.
-pub fn model(row: &Row, global_batch: u64) -> Result<ModelSpec, Skip> {
+pub fn model(row: &MeasuredRun, global_batch: u64) -> Result<ModelSpec, Skip> {
     let family = family(row)?;
     if row.mentions("real tokens per sequence") {
         return Err(Skip::Binned);

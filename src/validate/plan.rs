@@ -1,7 +1,7 @@
 //! The plans that a row may have run: one where its configuration is given in full, else those
 //! that the source's own rules allow.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::skip::Skip;
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use crate::spec::{ModelSpec, ScheduleKind};
@@ -14,20 +14,20 @@ const MOST_MICRO_BATCH: u64 = 32;
 /// 2020, table 2.1).
 const DEFAULT_STEP_TOKENS: u64 = 524_288;
 
-/// Ways of each parallelism.
+/// MappedWays of each parallelism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ways {
+pub struct MappedWays {
     tensor: u64,
     pipeline: u64,
     data: u64,
     context: u64,
 }
 
-/// Ways of a row.
+/// MappedWays of a row.
 ///
 /// # Errors
-/// Ways that are not given and do not follow, or mixtures of experts.
-pub fn ways(row: &Row) -> Result<Ways, Skip> {
+/// MappedWays that are not given and do not follow, or mixtures of experts.
+pub fn ways(row: &MeasuredRun) -> Result<MappedWays, Skip> {
     if row.ep.is_some_and(|ways| ways > 1) {
         return Err(Skip::Architecture("mixture of experts".into()));
     }
@@ -39,7 +39,7 @@ pub fn ways(row: &Row) -> Result<Ways, Skip> {
     if tensor * pipeline * context * data != devices {
         return Err(Skip::Refused("the ways do not make the number of devices".into()));
     }
-    Ok(Ways { tensor, pipeline, data, context })
+    Ok(MappedWays { tensor, pipeline, data, context })
 }
 
 /// Sequences of a step of BERT's recipe with LAMB, of 128 and of 512 tokens (You et al. 2020, as
@@ -47,7 +47,7 @@ pub fn ways(row: &Row) -> Result<Ways, Skip> {
 const LAMB_BATCHES: (u64, u64) = (65_536, 32_768);
 
 /// Global batch of a row, and whether it was assumed.
-pub fn global_batch(row: &Row, ways: Ways) -> Result<(u64, bool), Skip> {
+pub fn global_batch(row: &MeasuredRun, ways: MappedWays) -> Result<(u64, bool), Skip> {
     if let Some(batch) = row.global_batch {
         return Ok((batch, false));
     }
@@ -68,7 +68,7 @@ pub fn global_batch(row: &Row, ways: Ways) -> Result<(u64, bool), Skip> {
     Ok((sequences / ways.data * ways.data, true))
 }
 
-fn sharding(row: &Row) -> Result<OptimizerSharding, Skip> {
+fn sharding(row: &MeasuredRun) -> Result<OptimizerSharding, Skip> {
     if row.zero_stage.contains("offload") {
         return Err(Skip::Offload);
     }
@@ -81,7 +81,7 @@ fn sharding(row: &Row) -> Result<OptimizerSharding, Skip> {
 }
 
 /// Schedule of a row with `chunks` a stage.
-fn schedule(row: &Row, chunks: u64, has_stages: bool) -> Result<ScheduleKind, Skip> {
+fn schedule(row: &MeasuredRun, chunks: u64, has_stages: bool) -> Result<ScheduleKind, Skip> {
     let words = &row.schedule;
     if words.contains("ZB") || words.to_lowercase().contains("dualpipe") {
         return Err(Skip::Schedule(words.clone()));
@@ -135,7 +135,7 @@ fn layers_by_cost(model: &ModelSpec, stages: u64) -> Vec<u64> {
 }
 
 /// What layers recompute, of `count` layers: nothing, the attention core, everything.
-fn recompute(words: &str, row: &Row, count: u64, flash: bool) -> RecomputeCounts {
+fn recompute(words: &str, row: &MeasuredRun, count: u64, flash: bool) -> RecomputeCounts {
     let none = RecomputeCounts { none: count, selective: 0, full: 0 };
     if words.starts_with("full") {
         RecomputeCounts { none: 0, selective: 0, full: count }
@@ -157,7 +157,7 @@ fn recompute(words: &str, row: &Row, count: u64, flash: bool) -> RecomputeCounts
 }
 
 /// Stages of so many layers each.
-fn stage_plans(words: &str, row: &Row, split: &[u64], flash: bool) -> Vec<StagePlan> {
+fn stage_plans(words: &str, row: &MeasuredRun, split: &[u64], flash: bool) -> Vec<StagePlan> {
     let mut next = 0;
     let stage = |count: &u64| {
         let first = next;
@@ -172,7 +172,12 @@ fn stage_plans(words: &str, row: &Row, split: &[u64], flash: bool) -> Vec<StageP
 }
 
 /// Chunks of a stage, or those that a row may have.
-fn chunks(row: &Row, model: &ModelSpec, pipeline: u64, assumed: &mut Vec<String>) -> Vec<u64> {
+fn chunks(
+    row: &MeasuredRun,
+    model: &ModelSpec,
+    pipeline: u64,
+    assumed: &mut Vec<String>,
+) -> Vec<u64> {
     let may_interleave = pipeline > 1
         && (row.mentions("interleaved 1F1B for PP>1") || row.mentions("megatron-core r0"));
     match row.vpp {
@@ -187,7 +192,7 @@ fn chunks(row: &Row, model: &ModelSpec, pipeline: u64, assumed: &mut Vec<String>
 
 /// The recomputation of a row in its words, or those that it may have. Programs of XLA
 /// rematerialise what does not fit; recipes of others do so only where told.
-fn recomputations<'a>(row: &'a Row, assumed: &mut Vec<String>) -> Vec<&'a str> {
+fn recomputations<'a>(row: &'a MeasuredRun, assumed: &mut Vec<String>) -> Vec<&'a str> {
     if row.recompute.is_empty() && row.mentions("XLA") {
         assumed.push("recomputation: the best that fits".to_owned());
         vec!["none", "selective", "full"]
@@ -206,12 +211,12 @@ fn divisors(n: u64) -> Vec<u64> {
 /// # Errors
 /// Configurations that are not simulated or not given.
 pub fn plans(
-    row: &Row,
+    row: &MeasuredRun,
     model: &ModelSpec,
-    ways: Ways,
+    ways: MappedWays,
     flash: bool,
 ) -> Result<(Vec<Plan>, Vec<String>), Skip> {
-    let Ways { tensor, pipeline, data, context } = ways;
+    let MappedWays { tensor, pipeline, data, context } = ways;
     let batch = model.training.global_batch_size;
     let mut assumed = Vec::new();
     let each = batch / data;

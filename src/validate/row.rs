@@ -5,7 +5,7 @@ use super::table::{Cells, TableError};
 /// One measured run.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs, reason = "the names are those of the table's columns")]
-pub struct Row {
+pub struct MeasuredRun {
     pub id: String,
     pub source: String,
     pub confidence: String,
@@ -48,15 +48,15 @@ pub struct Row {
     pub notes: String,
 }
 
-impl Row {
+impl MeasuredRun {
     /// Reads a line of a table.
     ///
     /// # Errors
     /// A cell that is not what its column says.
-    pub fn read(cells: &Cells<'_>) -> Result<Row, TableError> {
+    pub fn read(cells: &Cells<'_>) -> Result<MeasuredRun, TableError> {
         let text = |column: &str| cells.text(column).to_owned();
         let count = |column: &str| cells.count(column);
-        Ok(Row {
+        Ok(MeasuredRun {
             id: text("id"),
             source: text("source"),
             confidence: text("confidence"),

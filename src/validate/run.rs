@@ -2,7 +2,7 @@
 
 use super::kinds::{Kinds, kinds};
 use super::memory::{PeakMemory, is_of_the_first_rank};
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::skip::Skip;
 use super::{hardware, measured, model, plan, stack};
 use crate::planner::choice::Choice;
@@ -16,7 +16,7 @@ use rayon::prelude::*;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     /// The row.
-    pub row: Row,
+    pub row: MeasuredRun,
     /// Seconds measured, if a time or rate was.
     pub measured_s: Option<f64>,
     /// What was predicted, or why nothing was.
@@ -58,16 +58,16 @@ impl Compared {
 pub type Adjust<'a> = &'a (dyn Fn(&mut DeviceSpec, &mut ClusterSpec, &mut StackSpec) + Sync);
 
 /// Predicts all rows, on all cores, in order.
-pub fn compare(rows: Vec<Row>) -> Vec<Compared> {
+pub fn compare(rows: Vec<MeasuredRun>) -> Vec<Compared> {
     compare_with(rows, &|_, _, _| {})
 }
 
 /// Predicts all rows with the constants of their devices, networks and stacks changed.
-pub fn compare_with(rows: Vec<Row>, adjust: Adjust<'_>) -> Vec<Compared> {
+pub fn compare_with(rows: Vec<MeasuredRun>, adjust: Adjust<'_>) -> Vec<Compared> {
     rows.into_par_iter().map(|row| one(row, adjust)).collect()
 }
 
-fn one(row: Row, adjust: Adjust<'_>) -> Compared {
+fn one(row: MeasuredRun, adjust: Adjust<'_>) -> Compared {
     let batch = plan::ways(&row).and_then(|ways| plan::global_batch(&row, ways));
     let measured_s = match &batch {
         Ok((batch, _)) => measured::iteration_seconds(&row, *batch),
@@ -80,7 +80,7 @@ fn one(row: Row, adjust: Adjust<'_>) -> Compared {
     Compared { row, measured_s, outcome }
 }
 
-pub(super) fn predicted(row: &Row, adjust: Adjust<'_>) -> Result<Predicted, Skip> {
+pub(super) fn predicted(row: &MeasuredRun, adjust: Adjust<'_>) -> Result<Predicted, Skip> {
     if row.mentions("lora ") || row.id.ends_with("-lora") {
         return Err(Skip::Adapters);
     }

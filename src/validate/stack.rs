@@ -1,6 +1,6 @@
 //! The software stack of a row.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use super::skip::Skip;
 use crate::spec::{StackSpec, TensorOverlap, load_stack};
 
@@ -37,7 +37,7 @@ const FRAMEWORKS: [(&str, &str); 28] = [
 ];
 
 /// Name of the stack of a row.
-pub fn name(row: &Row) -> Option<&'static str> {
+pub fn name(row: &MeasuredRun) -> Option<&'static str> {
     if row.framework.contains("flash-attention") {
         return Some("flash-attention");
     }
@@ -49,7 +49,7 @@ pub fn name(row: &Row) -> Option<&'static str> {
 ///
 /// # Errors
 /// A framework without a stack.
-pub fn stack(row: &Row) -> Result<StackSpec, Skip> {
+pub fn stack(row: &MeasuredRun) -> Result<StackSpec, Skip> {
     let name =
         name(row).ok_or_else(|| Skip::Refused(format!("no stack for `{}`", row.framework)))?;
     let (mut stack, _) = load_stack(name, crate::spec::catalog::built_in()).map_err(|error| {

@@ -1,6 +1,6 @@
 //! Reading tables of measured runs.
 
-use super::row::Row;
+use super::row::MeasuredRun;
 use csv::StringRecord;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,7 +90,7 @@ impl Cells<'_> {
 ///
 /// # Errors
 /// A table that is no CSV, lacks a required column, or has a cell that is not what its column says.
-pub fn read_runs(file: &str, text: &str) -> Result<Vec<Row>, TableError> {
+pub fn read_runs(file: &str, text: &str) -> Result<Vec<MeasuredRun>, TableError> {
     let mut rows = Vec::new();
     let error = |line: u64, message: String| TableError {
         file: file.to_owned(),
@@ -124,7 +124,7 @@ pub fn read_runs(file: &str, text: &str) -> Result<Vec<Row>, TableError> {
         })?;
         let line = record.position().map_or(1, csv::Position::line);
         let cells = Cells { file, line, columns: &columns, record };
-        rows.push(Row::read(&cells)?);
+        rows.push(MeasuredRun::read(&cells)?);
     }
     Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! Several ranks, each a thread, against one device, in 64 bits: what differs is not rounding.
 
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
-use lmplan::executor::numerics::{self, Limits};
+use lmplan::executor::numerics::{self, NumericsLimits};
 use lmplan::plan::{Batch, Plan, Strategy};
 use lmplan::planner::choice::Choice;
 use lmplan::spec::{
@@ -105,7 +105,7 @@ fn products_in_fp8_are_run_in_bf16() {
     model.training.precision = Precision::Fp8;
     let plan = plan((2, 1, 1, 1, false, 0, 0), 2);
     let job = job(model, true);
-    let limits = Limits { ranks: 2, steps: 1, cuda: false };
+    let limits = NumericsLimits { ranks: 2, steps: 1, cuda: false };
     let (task, _) = numerics::task(&job.model, &job.stack, &plan, &choice(&job, &plan), limits);
     let found = run_here(&task).unwrap();
     assert!(found.passed(), "{found:?}");

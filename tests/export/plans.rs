@@ -1,6 +1,6 @@
 //! Plans to export: drawn from the space, searched, and written by hand.
 
-use lmplan::export::{Exported, Subject, Target, export};
+use lmplan::export::{ExportInput, Exported, Target, export};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
@@ -41,7 +41,7 @@ pub(crate) fn exported(job: &Job, plan: &Plan, target: Target) -> Exported {
     let mut usual = plan.clone();
     usual.operators.clear();
     let usual = whole(job, &usual).operators;
-    let subject = Subject {
+    let subject = ExportInput {
         plan,
         model: &job.model,
         cluster: &job.cluster,

@@ -1,6 +1,6 @@
 //! The independent check: accepts what the search writes, and rejects what was tampered with.
 
-use lmplan::check::{Check, Severity, Subject, check};
+use lmplan::check::{Check, CheckInput, Severity, check};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
@@ -32,8 +32,8 @@ fn planned(job: &Job, objective: Objective) -> Planned {
 }
 
 /// A plan to be checked, with nothing beside it.
-fn subject<'a>(job: &'a Job, plan: &'a Plan) -> Subject<'a> {
-    Subject {
+fn subject<'a>(job: &'a Job, plan: &'a Plan) -> CheckInput<'a> {
+    CheckInput {
         plan,
         model: &job.model,
         graph: &job.graph,
@@ -48,7 +48,7 @@ fn subject<'a>(job: &'a Job, plan: &'a Plan) -> Subject<'a> {
 
 fn run(job: &Job, plan: &Plan, results: &Value, certificate: &Value) -> Check {
     let (results, certificate) = (Some(results), Some(certificate));
-    check(&Subject { results, certificate, ..subject(job, plan) })
+    check(&CheckInput { results, certificate, ..subject(job, plan) })
 }
 
 #[test]
@@ -248,12 +248,15 @@ fn plans_that_run_are_accepted() {
         assert_eq!(plan.devices(), devices, "{what}");
         let predicted = predict(&job, &choice).expect("a schedule that runs");
         let results = serde_json::json!({"prediction": predicted.prediction});
-        let found =
-            check(&Subject { results: Some(&results), certificate: None, ..subject(&job, &plan) });
+        let found = check(&CheckInput {
+            results: Some(&results),
+            certificate: None,
+            ..subject(&job, &plan)
+        });
         assert!(found.holds(), "{what}: {:#?}", found.findings);
         let half = half_of_the_states(&results);
         let found =
-            check(&Subject { results: Some(&half), certificate: None, ..subject(&job, &plan) });
+            check(&CheckInput { results: Some(&half), certificate: None, ..subject(&job, &plan) });
         assert!(!found.holds(), "{what}: half of the optimizer's states are missed");
     }
 }

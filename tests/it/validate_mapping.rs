@@ -6,23 +6,25 @@ use lmplan::spec::{Activation, NormPlacement, Optimizer, Precision, ScheduleKind
 use lmplan::validate::interval::Intervals;
 use lmplan::validate::memory::compare_memory;
 use lmplan::validate::plan::{global_batch, plans, ways};
-use lmplan::validate::{Compared, MEMORY, Row, Skip, TRAINING, compare, read_runs, summarise};
+use lmplan::validate::{
+    Compared, MEMORY, MeasuredRun, Skip, TRAINING, compare, read_runs, summarise,
+};
 use lmplan::validate::{model, stack};
 
-fn runs() -> Vec<Row> {
+fn runs() -> Vec<MeasuredRun> {
     read_runs("training.csv", TRAINING).expect("the table reads")
 }
 
-fn row(id: &str) -> Row {
+fn row(id: &str) -> MeasuredRun {
     runs().into_iter().find(|row| row.id == id).expect(id)
 }
 
-fn one(row: &Row) -> Compared {
+fn one(row: &MeasuredRun) -> Compared {
     compare(vec![row.clone()]).remove(0)
 }
 
 /// The first plan that a row may mean.
-fn plan(row: &Row) -> (lmplan::plan::Plan, lmplan::spec::ModelSpec) {
+fn plan(row: &MeasuredRun) -> (lmplan::plan::Plan, lmplan::spec::ModelSpec) {
     let ways = ways(row).expect("ways");
     let (batch, _) = global_batch(row, ways).expect("batch");
     let model = model::model(row, batch).expect("model");
@@ -109,7 +111,7 @@ fn models_are_what_their_makers_say() {
 #[test]
 fn rows_are_skipped_for_a_stated_reason() {
     let whole = row("korth22-22B-full");
-    let skip = |change: fn(&mut Row)| {
+    let skip = |change: fn(&mut MeasuredRun)| {
         let mut changed = whole.clone();
         change(&mut changed);
         one(&changed).outcome.unwrap_err()

@@ -1,8 +1,8 @@
 //! The ILP solvers: small programs with known answers, random ones against brute force and against
 //! each other, and the planner's master problem under every backend of the build.
 
-use lmplan::planner::master::{Answer, Entry, Master};
-use lmplan::solver::{Backend, Limits, Problem, Sense, SolveError, Status, Variable, solve};
+use lmplan::planner::master::{Entry, Master, MasterAnswer};
+use lmplan::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 use proptest::prelude::*;
 
 fn backends() -> Vec<Backend> {
@@ -34,13 +34,13 @@ fn known_programs() {
         let x = problem.add(Variable { cost: 1.0, lower: 0.0, upper: 2.0, integer: false });
         let y = problem.add(Variable::non_negative(2.0));
         problem.require(vec![(x, 1.0), (y, 1.0)], Sense::AtLeast, 3.0);
-        let solution = solve(&problem, backend, &Limits::default()).expect("solved");
+        let solution = solve(&problem, backend, &SolverLimits::default()).expect("solved");
         assert_eq!(solution.status, Status::Optimal, "{}", backend.name());
         assert!((solution.objective - 4.0).abs() < 1e-6);
         assert!((solution.bound - 4.0).abs() < 1e-6 && solution.gap < 1e-9);
 
         problem.require(vec![(x, 1.0)], Sense::AtLeast, 5.0);
-        let none = solve(&problem, backend, &Limits::default()).expect("answered");
+        let none = solve(&problem, backend, &SolverLimits::default()).expect("answered");
         assert_eq!(none.status, Status::Infeasible, "{}", backend.name());
         assert!(none.values.is_empty());
     }
@@ -52,11 +52,11 @@ fn what_is_no_number_is_refused() {
         for wrong in [f64::NAN, f64::INFINITY] {
             let mut problem = Problem::default();
             let x = problem.add(Variable::non_negative(wrong));
-            let error = solve(&problem, backend, &Limits::default()).expect_err("a bad cost");
+            let error = solve(&problem, backend, &SolverLimits::default()).expect_err("a bad cost");
             assert!(matches!(error, SolveError::Malformed(_)));
             problem.variables[x].cost = 1.0;
             problem.require(vec![(x, wrong)], Sense::AtMost, 1.0);
-            let error = solve(&problem, backend, &Limits::default()).expect_err("a bad row");
+            let error = solve(&problem, backend, &SolverLimits::default()).expect_err("a bad row");
             assert!(matches!(error, SolveError::Malformed(_)));
         }
     }
@@ -85,7 +85,7 @@ proptest! {
         let truth = knapsack_by_hand(&values, &weights, capacity);
         for backend in backends() {
             let problem = knapsack(&values, &weights, capacity);
-            let solution = solve(&problem, backend, &Limits::default()).expect("solved");
+            let solution = solve(&problem, backend, &SolverLimits::default()).expect("solved");
             prop_assert_eq!(solution.status, Status::Optimal);
             prop_assert!((solution.objective + f64::from(truth)).abs() < 1e-6);
         }
@@ -95,9 +95,9 @@ proptest! {
     #[test]
     fn solvers_agree_on_the_master_problem(master in master()) {
         let own = match master.solve(u64::MAX / 8, u64::MAX) {
-            Answer::Best(_, value) => Some(value),
-            Answer::NothingBelow => None,
-            Answer::Undecided(_) => unreachable!("there is no limit"),
+            MasterAnswer::Best(_, value) => Some(value),
+            MasterAnswer::NothingBelow => None,
+            MasterAnswer::Undecided(_) => unreachable!("there is no limit"),
         };
         for backend in backends() {
             let proof = master.solve_ilp(backend).expect("solved");

@@ -2,7 +2,7 @@
 //! builder: nodes with strategies, edges with cost matrices, memory at every time step.
 #![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
-use lmplan::solver::{AssignmentEdge, AssignmentIlp, Backend, Limits, Resource, Status};
+use lmplan::solver::{AssignmentEdge, AssignmentIlp, Backend, Resource, SolverLimits, Status};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -77,11 +77,11 @@ fn a_choice_that_is_not_allowed_is_not_made() {
         }],
         resources: vec![nothing],
     };
-    let solved = ilp.solve(Backend::Microlp, &Limits::default()).expect("a solution");
+    let solved = ilp.solve(Backend::Microlp, &SolverLimits::default()).expect("a solution");
     assert_eq!((solved.choice, solved.cost), (Some(vec![1, 1]), Some(12)));
     assert_eq!(ilp.cost(&[0, 0]), None);
     let none = AssignmentIlp { costs: vec![vec![None]], ..AssignmentIlp::default() };
-    let solved = none.solve(Backend::Microlp, &Limits::default()).expect("an answer");
+    let solved = none.solve(Backend::Microlp, &SolverLimits::default()).expect("an answer");
     assert_eq!((solved.status, solved.choice), (Status::Infeasible, None));
 }
 
@@ -96,7 +96,7 @@ fn a_small_instance_is_read_and_solved() {
         "usage_limit": 8}}"#;
     let ilp = read(text).expect("an instance");
     assert_eq!(ilp.resources.len(), 2, "times 1 and 2 are maximal");
-    let solved = ilp.solve(Backend::Microlp, &Limits::default()).expect("a solution");
+    let solved = ilp.solve(Backend::Microlp, &SolverLimits::default()).expect("a solution");
     assert_eq!(solved.status, Status::Optimal);
     // Node 0 may take its second choice (6 of 8) only where node 1 takes its second (1).
     let mut best = u64::MAX;
@@ -124,7 +124,7 @@ fn contest_instance_g_is_proven_optimal() {
     let ilp = read(&text).expect("an instance");
     assert_eq!(ilp.costs.len(), 816);
     let start = std::time::Instant::now();
-    let solved = ilp.solve(Backend::Highs, &Limits::default()).expect("a solution");
+    let solved = ilp.solve(Backend::Highs, &SolverLimits::default()).expect("a solution");
     println!("instance G: {:?} {:?} in {:?}", solved.status, solved.cost, start.elapsed());
     assert_eq!((solved.status, solved.cost), (Status::Optimal, Some(217_039)));
 }

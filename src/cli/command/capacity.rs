@@ -2,11 +2,11 @@
 
 use super::capacity_grid::{Sources, grid, objective};
 use super::capacity_words::{beyond_limits, nowhere};
-use crate::capacity::{CellOutcome, DeviceCounts, Grid, Limits, Review, run as search_all};
+use crate::capacity::{CellOutcome, DeviceCounts, Grid, Review, ReviewLimits, run as search_all};
 use crate::cli::advice::out_of_time;
 use crate::cli::args::{self, Format, ModelArgs, Verbosity};
 use crate::cli::command::search::{SearchObjective, in_threads};
-use crate::cli::folder::{Answer, Folder, choose, refuse_other};
+use crate::cli::folder::{AnswerKind, Folder, choose, refuse_other};
 use crate::cli::numbers::{counts, parse_long, parse_seconds};
 use crate::cli::output::shell_word;
 use crate::cli::pins::PinArgs;
@@ -91,11 +91,11 @@ pub struct CapacityArgs {
 /// Wrong input, no plan that fits anywhere or keeps the limits, a limit or the user before any
 /// cell, output that can not be written. After an interruption what is done is written first.
 pub fn run(args: &CapacityArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
-    refuse_other(args.output.as_deref(), Answer::Capacity)?;
+    refuse_other(args.output.as_deref(), AnswerKind::Capacity)?;
     let (grid, sources) = grid(args, verbosity)?;
     interrupt::install();
     let watch = Watch::new(args.time_limit, verbosity.quiet);
-    let limits = Limits { deadline: args.deadline, budget: args.budget };
+    let limits = ReviewLimits { deadline: args.deadline, budget: args.budget };
     let stop = || watch.stop();
     let review = in_threads(args.threads, || {
         let outcomes = search_all(&grid, &stop, &|progress| watch.show_cells(&progress));
@@ -148,7 +148,7 @@ fn show(
     let default = || PathBuf::from("reports").join(format!("{}-capacity", review.model));
     let folder = (!args.no_report).then(|| match &args.output {
         Some(given) => Folder { path: given.clone(), taken: None },
-        None => choose(default(), Answer::Capacity, command),
+        None => choose(default(), AnswerKind::Capacity, command),
     });
     if let Some(Folder { path: folder, .. }) = &folder {
         let files = report::render(&input).map_err(|error| fail(&error))?;

@@ -88,7 +88,7 @@ fn wider(args: &CapacityArgs, review: &Review) -> Option<String> {
             format!("--budget {}", cost.ceil())
         }
     };
-    let cell = |answer: crate::capacity::Answer| review.cell(answer.expected?);
+    let cell = |answer: crate::capacity::BestCell| review.cell(answer.expected?);
     let words = match (args.deadline, args.budget) {
         (Some(_), None) => vec![deadline(cell(review.answers.fastest)?)],
         (None, Some(_)) => vec![budget(cell(review.answers.cheapest)?.cost_usd?)],

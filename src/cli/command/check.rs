@@ -1,6 +1,6 @@
 //! `check`: a plan and its certificate, checked by code that shares nothing with the planner.
 
-use crate::check::{Check, Severity, Subject, check};
+use crate::check::{Check, CheckInput, Severity, check};
 use crate::cli::args::Format;
 use crate::cli::plan_args::as_planned;
 use crate::cli::{Failure, output};
@@ -47,7 +47,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::BadInput(format!("cluster `{}` has no devices", plan.cluster)));
     };
     let peak = group.device.peak.get(&model.training.precision);
-    let found = check(&Subject {
+    let found = check(&CheckInput {
         plan: &plan,
         model: &model,
         graph: &graph,

@@ -2,7 +2,7 @@
 
 use crate::cli::args::Format;
 use crate::cli::plan_args::PlanArgs;
-use crate::cli::table::{self, Row, Table};
+use crate::cli::table::{self, Table, TableRow};
 use crate::cli::tuning_args::LoraArgs;
 use crate::cli::{Failure, output};
 use crate::explain::{Difference, Side, differences, sentences};
@@ -133,7 +133,7 @@ fn table(found: &[Difference]) -> Table {
             second,
             change.map_or(String::new(), signed_percent),
         ];
-        Row { cells, fields: fields(difference) }
+        TableRow { cells, fields: fields(difference) }
     };
     Table {
         schema: "lmplan.diff/1",

@@ -3,9 +3,9 @@
 use crate::cli::args::Format;
 use crate::cli::pins::PinArgs;
 use crate::cli::plan_args::{PlanArgs, PlannedJob};
-use crate::cli::table::{self, Row, Table};
+use crate::cli::table::{self, Table, TableRow};
 use crate::cli::{Failure, output};
-use crate::explain::{Neighbour, Outcome, Subject, best, neighbours, reasons};
+use crate::explain::{ExplainInput, Neighbour, Outcome, best, neighbours, reasons};
 use crate::planner::conflict::Conflict;
 use crate::planner::infeasible::conflict;
 use crate::planner::job::Job;
@@ -45,7 +45,7 @@ pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Failure::BadInput(format!("`{}`: its schedule can not be run", args.plan.plan.display()))
     })?;
     let prediction = &predicted.prediction;
-    let subject = Subject { job: &loaded.job, choice: &loaded.choice, prediction };
+    let subject = ExplainInput { job: &loaded.job, choice: &loaded.choice, prediction };
     let around = neighbours(&subject);
     let sentences = reasons(&subject, &around);
     let other = pins.zip(args.why_not.as_deref());
@@ -117,7 +117,7 @@ impl<'a> WhyNot<'a> {
 }
 
 /// What another choice gives, in sentences.
-fn why_not(subject: &Subject<'_>, other: &WhyNot<'_>) -> Vec<String> {
+fn why_not(subject: &ExplainInput<'_>, other: &WhyNot<'_>) -> Vec<String> {
     match &other.outcome {
         Outcome::Fits { candidate, prediction } => {
             let ours = subject.prediction.iteration_time_s;
@@ -178,7 +178,7 @@ fn grown(ours: &Prediction, theirs: &Prediction) -> String {
 }
 
 /// Keys of an outcome, for programs.
-fn fields(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Map<String, Value> {
+fn fields(subject: &ExplainInput<'_>, change: &str, outcome: &Outcome) -> Map<String, Value> {
     let ours = subject.prediction.iteration_time_s;
     let (word, candidate, time, peak, stage, needs) = match outcome {
         Outcome::Fits { candidate, prediction } => (
@@ -208,7 +208,7 @@ fn fields(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Map<String,
     table::fields(value)
 }
 
-fn row(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Row {
+fn row(subject: &ExplainInput<'_>, change: &str, outcome: &Outcome) -> TableRow {
     let none = || "-".to_owned();
     let cells = match outcome {
         Outcome::Fits { prediction, .. } => {
@@ -223,11 +223,11 @@ fn row(subject: &Subject<'_>, change: &str, outcome: &Outcome) -> Row {
         Outcome::Nothing => [none(), "can not be".to_owned(), none()],
     };
     let cells = std::iter::once(change.to_owned()).chain(cells).collect();
-    Row { cells, fields: fields(subject, change, outcome) }
+    TableRow { cells, fields: fields(subject, change, outcome) }
 }
 
-fn table(subject: &Subject<'_>, around: &[Neighbour], other: Option<&WhyNot<'_>>) -> Table {
-    let mut rows: Vec<Row> =
+fn table(subject: &ExplainInput<'_>, around: &[Neighbour], other: Option<&WhyNot<'_>>) -> Table {
+    let mut rows: Vec<TableRow> =
         around.iter().map(|near| row(subject, &near.label(), &near.outcome)).collect();
     rows.extend(other.map(|other| row(subject, other.choices, &other.outcome)));
     Table {
@@ -240,7 +240,7 @@ fn table(subject: &Subject<'_>, around: &[Neighbour], other: Option<&WhyNot<'_>>
 
 fn document(
     loaded: &PlannedJob,
-    subject: &Subject<'_>,
+    subject: &ExplainInput<'_>,
     sentences: &[String],
     around: &[Neighbour],
     other: Option<&WhyNot<'_>>,

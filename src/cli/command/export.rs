@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use crate::cli::plan_args::PlanArgs;
-use crate::export::{Exported, RankPlace, Subject, Target, export, ranks};
+use crate::export::{ExportInput, Exported, RankPlace, Target, export, ranks};
 use crate::planner::choice::Choice;
 use crate::report::{self, ReportFile};
 use clap::{Args, ValueEnum};
@@ -65,7 +65,7 @@ pub fn run(args: &ExportArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
         .map_err(|error| Failure::BadInput(error.to_string()))?
         .plan(&loaded.job, ["", "", ""])
         .operators;
-    let subject = Subject {
+    let subject = ExportInput {
         plan: &loaded.plan,
         model: &loaded.job.model,
         cluster: &loaded.job.cluster,

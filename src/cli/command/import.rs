@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Format, Verbosity, named};
 use crate::cli::numbers::{parse_count, parse_length, parse_tokens};
-use crate::cli::table::{Row, Table};
+use crate::cli::table::{Table, TableRow};
 use crate::cli::{Failure, output};
 use crate::graph::{GraphError, build};
 use crate::import::{Imported, Options, hugging_face};
@@ -175,7 +175,7 @@ fn table(imported: &Imported) -> Table {
             .zip(&cells)
             .map(|(key, cell)| ((*key).to_owned(), Value::String(cell.clone())))
             .collect();
-        Row { cells: cells.to_vec(), fields }
+        TableRow { cells: cells.to_vec(), fields }
     };
     let read = imported.read.iter().map(|f| row("read", &f.field, &f.value, &f.becomes));
     let ignored = imported.ignored.iter().map(|f| row("ignored", &f.field, "", f.reason));

@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use crate::cli::output::word;
-use crate::cli::table::{Row, Table, fields};
+use crate::cli::table::{Table, TableRow, fields};
 use crate::graph::build;
 use crate::spec::catalog::names_from;
 use crate::spec::{Cluster, DeviceSpec, Kind, ModelSpec, SpecError, StackSpec, load};
@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// What to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Subject {
+pub enum ListKind {
     /// Transformers
     Models,
     /// Clusters of devices
@@ -29,7 +29,7 @@ pub enum Subject {
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
     /// What to list: files of the working folder and the catalogue
-    pub subject: Subject,
+    pub subject: ListKind,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -43,26 +43,26 @@ pub struct ListArgs {
 pub fn run(args: &ListArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
     let folder = Path::new(".");
     let (kind, titles): (Kind, &[&'static str]) = match args.subject {
-        Subject::Models => {
+        ListKind::Models => {
             (Kind::Model, &["model", "family", "params", "layers", "hidden", "sequence"])
         }
-        Subject::Clusters => (Kind::Cluster, &["cluster", "devices", "device", "price/device/h"]),
-        Subject::Devices => (Kind::Device, &["device", "matrix peak", "memory", "bandwidth"]),
-        Subject::Stacks => (Kind::Stack, &["stack", "attention", "schedules"]),
+        ListKind::Clusters => (Kind::Cluster, &["cluster", "devices", "device", "price/device/h"]),
+        ListKind::Devices => (Kind::Device, &["device", "matrix peak", "memory", "bandwidth"]),
+        ListKind::Stacks => (Kind::Stack, &["stack", "attention", "schedules"]),
     };
     let mut rows = Vec::new();
     for name in names_from(kind, folder) {
         let row = match args.subject {
-            Subject::Models => {
+            ListKind::Models => {
                 load::<ModelSpec>(&name, folder).map(|(model, _)| model_row(name, &model))
             }
-            Subject::Clusters => {
+            ListKind::Clusters => {
                 Cluster::load(&name, folder).map(|(cluster, _)| cluster_row(name, &cluster))
             }
-            Subject::Devices => {
+            ListKind::Devices => {
                 load::<DeviceSpec>(&name, folder).map(|(device, _)| device_row(name, &device))
             }
-            Subject::Stacks => {
+            ListKind::Stacks => {
                 load::<StackSpec>(&name, folder).map(|(stack, _)| stack_row(name, &stack))
             }
         };
@@ -72,15 +72,15 @@ pub fn run(args: &ListArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Resul
         }
     }
     let key = match args.subject {
-        Subject::Models => "models",
-        Subject::Clusters => "clusters",
-        Subject::Devices => "devices",
-        Subject::Stacks => "stacks",
+        ListKind::Models => "models",
+        ListKind::Clusters => "clusters",
+        ListKind::Devices => "devices",
+        ListKind::Stacks => "stacks",
     };
     let table = Table { schema: "lmplan.list/1", key, titles: titles.to_vec(), rows };
     table.write(args.format, out)?;
     let unplanned = table.rows.iter().any(|row| row.cells[0].ends_with(UNPLANNED));
-    if args.subject == Subject::Models && args.format == Format::Text && unplanned {
+    if args.subject == ListKind::Models && args.format == Format::Text && unplanned {
         writeln!(out, "\n* can not be planned yet (mixtures of experts)")?;
     }
     Ok(())
@@ -96,7 +96,7 @@ fn warn(verbosity: &Verbosity, error: &SpecError) {
     }
 }
 
-fn model_row(name: String, model: &ModelSpec) -> Row {
+fn model_row(name: String, model: &ModelSpec) -> TableRow {
     let family = word(model.family);
     // What has no graph can not be planned.
     let counted = build(model).ok().map(|graph| graph.parameters());
@@ -124,7 +124,7 @@ fn model_row(name: String, model: &ModelSpec) -> Row {
         .into_iter()
         .chain(numbers.map(|number| number.to_string()))
         .collect();
-    Row { cells, fields }
+    TableRow { cells, fields }
 }
 
 /// Three digits and a letter: `124M`, `1.32B`.
@@ -142,7 +142,7 @@ fn short(count: u64) -> String {
     format!("{value:.digits$}{letter}")
 }
 
-fn cluster_row(name: String, cluster: &Cluster) -> Row {
+fn cluster_row(name: String, cluster: &Cluster) -> TableRow {
     let mut devices: Vec<String> =
         cluster.groups.iter().map(|group| group.spec.device.clone()).collect();
     devices.dedup();
@@ -156,10 +156,10 @@ fn cluster_row(name: String, cluster: &Cluster) -> Row {
     }));
     let price = price.map_or_else(|| "-".to_owned(), |price| price.to_string());
     let cells = vec![name, cluster.num_devices().to_string(), devices.join(" + "), price];
-    Row { cells, fields }
+    TableRow { cells, fields }
 }
 
-fn device_row(name: String, device: &DeviceSpec) -> Row {
+fn device_row(name: String, device: &DeviceSpec) -> TableRow {
     let peaks: Map<String, Value> = device
         .peak
         .iter()
@@ -183,10 +183,10 @@ fn device_row(name: String, device: &DeviceSpec) -> Row {
         .max_by(|left, right| left.total_cmp(right));
     let peak = peak.map_or_else(|| "-".to_owned(), |peak| peak.to_string());
     let cells = vec![name, peak, device.memory.to_string(), device.memory_bandwidth.to_string()];
-    Row { cells, fields }
+    TableRow { cells, fields }
 }
 
-fn stack_row(name: String, stack: &StackSpec) -> Row {
+fn stack_row(name: String, stack: &StackSpec) -> TableRow {
     let schedules: Vec<String> = stack.schedules.iter().map(word).collect();
     let attention = if stack.flash_attention { "fused" } else { "unfused" };
     let fields = fields(json!({
@@ -197,5 +197,5 @@ fn stack_row(name: String, stack: &StackSpec) -> Row {
         "overlap_parameter_gather": stack.overlap_parameter_gather,
         "overlap_p2p": stack.overlap_p2p,
     }));
-    Row { cells: vec![name, attention.to_owned(), schedules.join(", ")], fields }
+    TableRow { cells: vec![name, attention.to_owned(), schedules.join(", ")], fields }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::advice;
 use crate::cli::args::{self, Format, JobArgs, Verbosity};
-use crate::cli::folder::{Answer as Kind, refuse_other};
+use crate::cli::folder::{AnswerKind, refuse_other};
 use crate::cli::numbers::{counts, parse_long, parse_seconds};
 use crate::cli::output::{self, Shown, shell_word};
 use crate::cli::pins::PinArgs;
@@ -102,7 +102,7 @@ impl OutputArgs {
 /// Wrong input, no plan that fits, a limit or the user before any plan, output that can not be
 /// written. After an interruption with a plan the plan is written first.
 pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
-    refuse_other(args.output.output.as_deref(), Kind::Search)?;
+    refuse_other(args.output.output.as_deref(), AnswerKind::Search)?;
     let given = args.job.load(Path::new("."))?;
     args.dataset.tokens(&given.model)?;
     output::note_unmeasured(&given.cluster, verbosity.quiet);

@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use crate::cli::advice;
 use crate::cli::agreement::{Flags, agree, suits};
 use crate::cli::args::{Job as Given, JobArgs, Verbosity};
-use crate::cli::folder::{Answer, refuse_other};
+use crate::cli::folder::{AnswerKind, refuse_other};
 use crate::cli::output::{self, Shown, shell_word};
 use crate::cli::plan_args::certificate_beside;
 use crate::plan::Plan;
@@ -41,7 +41,7 @@ pub struct SimulateArgs {
 /// Wrong input, a plan that does not suit the job or does not fit its memory (after the
 /// prediction is printed), output that can not be written.
 pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Result<(), Failure> {
-    refuse_other(args.output.output.as_deref(), Answer::Simulation)?;
+    refuse_other(args.output.output.as_deref(), AnswerKind::Simulation)?;
     let (plan, job_args, given) = read(args)?;
     output::note_unmeasured(&given.cluster, verbosity.quiet);
     let job = Job::new(given.model.clone(), given.cluster.clone(), given.stack.clone())

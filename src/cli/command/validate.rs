@@ -4,7 +4,7 @@ use crate::cli::args::Format;
 use crate::cli::{Failure, output, table};
 use crate::report::{self, Accuracy};
 use crate::validate::memory::compare_memory;
-use crate::validate::{self, Compared, Row};
+use crate::validate::{self, Compared, MeasuredRun};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub fn run(args: &ValidateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_file(path: &Path) -> Result<Vec<Row>, Failure> {
+fn read_file(path: &Path) -> Result<Vec<MeasuredRun>, Failure> {
     let name = path.display().to_string();
     if path.is_dir() {
         return Err(Failure::BadInput(format!(
@@ -78,7 +78,7 @@ fn read_file(path: &Path) -> Result<Vec<Row>, Failure> {
     read(&name, &text)
 }
 
-fn read(name: &str, text: &str) -> Result<Vec<Row>, Failure> {
+fn read(name: &str, text: &str) -> Result<Vec<MeasuredRun>, Failure> {
     validate::read_runs(name, text).map_err(|error| Failure::BadInput(error.to_string()))
 }
 

@@ -7,7 +7,7 @@ use crate::cli::output::write_whole;
 use crate::cli::plan_args::{as_planned, certificate_beside};
 use crate::executor::ExecutorError;
 use crate::executor::environment::environment;
-use crate::executor::numerics::{self, Limits};
+use crate::executor::numerics::{self, NumericsLimits};
 use crate::executor::print::{Style, print};
 use crate::executor::report::Verified;
 use crate::executor::world::{Shared, World};
@@ -110,7 +110,7 @@ fn lead(
         .map_err(|error| Failure::BadInput(format!("`{}`: {error}", given.name)))?;
     if matches!(args.mode, VerifyMode::Auto | VerifyMode::Numerics) {
         let ranks = world.size().map_or(args.ranks, |size| size.min(args.ranks));
-        let limits = Limits { ranks, steps: args.steps, cuda };
+        let limits = NumericsLimits { ranks, steps: args.steps, cuda };
         let (task, reduced) =
             numerics::task(&given.model, &given.stack, &given.plan, &choice, limits);
         let precisions: Vec<&str> =

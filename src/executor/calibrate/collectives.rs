@@ -6,7 +6,7 @@ use crate::cost::{MESSAGE, table_name};
 use crate::executor::comm::Ranks;
 use crate::executor::error::{ExecutorError, Result};
 use crate::executor::launch::launch;
-use crate::executor::task::{Answer, Mode, Task};
+use crate::executor::task::{Mode, RankResult, Task};
 use crate::graph::Collective;
 use crate::spec::{self, MeasuredRow};
 use crate::units::{Bytes, Seconds};
@@ -75,8 +75,8 @@ pub(super) fn table(between: &Between, repetitions: u64) -> BTreeMap<String, Vec
 /// What a rank does: collectives and messages of 256 bytes to 64 MiB (16 MiB where few are timed) as a run has them, each after
 /// some computation, so that the ranks come one after the other and what their caches and cores
 /// were busy with is gone.
-pub(in crate::executor) fn work(world: &Ranks, repeats: u64) -> Result<Answer> {
-    let mut answer = Answer::default();
+pub(in crate::executor) fn work(world: &Ranks, repeats: u64) -> Result<RankResult> {
+    let mut answer = RankResult::default();
     let ways = world.size();
     let factor = Tensor::ones([512, 512], (Kind::Float, Device::Cpu));
     // In a plan ranks come from some milliseconds of work of their own, never at once.

@@ -17,7 +17,7 @@ use crate::executor::measure::{self, usual};
 use crate::executor::rank::{Groups, Rank};
 use crate::executor::record::Beside;
 use crate::executor::setup::{self, RunOptions};
-use crate::executor::task::{Answer, Mode, Task};
+use crate::executor::task::{Mode, RankResult, Task};
 use crate::graph::{Kernel, PassKind};
 use crate::mesh::Coordinates;
 use crate::planner::job::Job;
@@ -109,7 +109,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
     let each: Vec<[f64; 2]> = answers.iter().filter_map(|answer| answer.shared).collect();
     let mean = |index: usize| each.iter().map(|one| one[index]).sum::<f64>() / each.len() as f64;
     measured.shared = (!each.is_empty()).then(|| [mean(0), mean(1)]);
-    let pace = |of: fn(&Answer) -> &Vec<Reading>| {
+    let pace = |of: fn(&RankResult) -> &Vec<Reading>| {
         let all: Vec<Reading> = answers.iter().flat_map(of).copied().collect();
         gauge::pace(&all)
     };
@@ -119,7 +119,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
 }
 
 /// What a rank does: every round all probes, first by rank 0 alone, then by all at once.
-pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> Result<Answer> {
+pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> Result<RankResult> {
     let probes = probes(quick, device.is_cuda());
     let (rounds, repeats) = rounds(quick);
     let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
@@ -149,12 +149,12 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
         alone.at_its_pace(copies, &mut sample.alone_s);
         busy.at_its_pace(copies, &mut sample.busy_s);
     }
-    Ok(Answer {
+    Ok(RankResult {
         kernels: all.into_iter().flatten().collect(),
         pace_alone: alone.readings,
         pace: busy.readings,
         shared: shared(world, device)?,
-        ..Answer::default()
+        ..RankResult::default()
     })
 }
 

@@ -8,7 +8,7 @@
 
 use super::BlockOption;
 use super::pareto::{Coordinates, DIMENSIONS, Point, coordinates, joined, prune};
-use super::price::{Measure, PricedBlock};
+use super::priced_block::{Measure, PricedBlock};
 use crate::graph::{Block, Graph};
 use crate::sharding::{InstructionCost, Layout, ShardContext};
 use std::collections::BTreeMap;

@@ -1,11 +1,13 @@
 //! The choice of strategies for a block as an integer program, under caps on saved bytes and
 //! parameters (an ε-constraint): it certifies points of the Pareto set.
 
-use super::price::{Measure, PricedBlock};
+use super::priced_block::{Measure, PricedBlock};
 use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph};
 use crate::sharding::{InstructionCost, Layout, ShardContext};
-use crate::solver::{AssignmentEdge, AssignmentIlp, Backend, Limits, Resource, SolveError, Status};
+use crate::solver::{
+    AssignmentEdge, AssignmentIlp, Backend, Resource, SolveError, SolverLimits, Status,
+};
 
 /// Upper limits on a block; nothing is limited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl<'a> BlockIlp<'a> {
         &mut self,
         caps: Caps,
         backend: Backend,
-        limits: &Limits,
+        limits: &SolverLimits,
     ) -> Result<Option<BlockOption>, SolveError> {
         let fixed = &self.priced.fixed;
         self.ilp.resources[0].limit = caps.saved.saturating_sub(fixed.saved + fixed.core_saved);

@@ -2,7 +2,7 @@
 //! activations between them where the block's ends are sequence-sharded (Shoeybi et al. 2019, §3;
 //! Korthikanti et al. 2022, §4.2.2).
 
-use super::price::PricedBlock;
+use super::priced_block::PricedBlock;
 use super::structure::Structure;
 use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph, OpKind};

@@ -10,7 +10,7 @@ pub mod error;
 pub mod ilp;
 pub mod megatron;
 mod pareto;
-mod price;
+mod priced_block;
 pub mod program;
 mod structure;
 
@@ -24,7 +24,7 @@ use crate::graph::{Block, Graph};
 use crate::plan::Strategy;
 use crate::sharding::{InstructionCost, Layout, PassCost, ShardContext};
 use crate::units::Bytes;
-use price::PricedBlock;
+use priced_block::PricedBlock;
 
 #[cfg(test)]
 mod tests;

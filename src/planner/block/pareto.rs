@@ -1,7 +1,7 @@
 //! Points of which less is better in every coordinate, and the removal of those that another one
 //! beats.
 
-use super::price::Measure;
+use super::priced_block::Measure;
 
 /// Coordinates of a point: all but the last are sums over parts, the last is a maximum.
 pub(super) const DIMENSIONS: usize = 15;

@@ -1,7 +1,7 @@
 //! The questions of a review with their answers, as a table.
 
 use super::facts::{days, money, place};
-use crate::capacity::{Answer, Review};
+use crate::capacity::{BestCell, Review};
 use crate::report::number;
 use crate::report::table::{Table, heads};
 
@@ -30,7 +30,7 @@ pub(super) fn table(review: &Review) -> Table {
     }
 }
 
-fn row(review: &Review, question: String, answer: Answer) -> Vec<String> {
+fn row(review: &Review, question: String, answer: BestCell) -> Vec<String> {
     let Some((at, cell)) = answer.expected.and_then(|at| Some((at, review.cell(at)?))) else {
         let none = "none of this review".to_owned();
         return vec![question, none, String::new(), String::new(), String::new()];

@@ -1,7 +1,7 @@
 //! The review as `lmplan.capacity/1`.
 
 use super::{CapacityInput, sentences};
-use crate::capacity::{Answer, CellOutcome, Flip, Place, Review};
+use crate::capacity::{BestCell, CellOutcome, Flip, Place, Review};
 use serde_json::{Value, json};
 
 /// The document, with a line feed at its end.
@@ -81,7 +81,7 @@ fn place(review: &Review, place: Option<Place>) -> Value {
     }
 }
 
-fn answer(review: &Review, answer: Answer) -> Value {
+fn answer(review: &Review, answer: BestCell) -> Value {
     json!({
         "expected": place(review, answer.expected),
         "at_upper_end_of_interval": place(review, answer.sure),

@@ -120,7 +120,7 @@ impl Plot {
             .collect();
         entries.push((Mark::Diamond(Ink::Vermilion), "recommended, with its interval"));
         entries.push((Mark::Line(Ink::Axis), "Pareto front"));
-        if review.limits != crate::capacity::Limits::default() {
+        if review.limits != crate::capacity::ReviewLimits::default() {
             entries.push((Mark::Dashes(Ink::Vermilion), "limits"));
         }
         axis::legend(canvas, 50.0, &entries);

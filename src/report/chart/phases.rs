@@ -15,7 +15,7 @@ pub(super) enum Phase {
 
 /// A block of passes without a gap that could be seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Run {
+pub(super) struct PhaseRun {
     /// What they are.
     pub(super) phase: Phase,
     /// Start in seconds.
@@ -26,7 +26,7 @@ pub(super) struct Run {
 
 /// Blocks of the forward and backward passes `spans` of one stage, which are in the order of their
 /// starts. Passes apart by more than `gap` seconds are not joined, so that idle time stays visible.
-pub(super) fn runs<'a>(spans: impl Iterator<Item = &'a Span>, gap: f64) -> Vec<Run> {
+pub(super) fn runs<'a>(spans: impl Iterator<Item = &'a Span>, gap: f64) -> Vec<PhaseRun> {
     let passes: Vec<(bool, f64, f64)> = spans
         .filter(|span| matches!(span.kind, SpanKind::Forward | SpanKind::Backward))
         .map(|span| {
@@ -34,7 +34,7 @@ pub(super) fn runs<'a>(spans: impl Iterator<Item = &'a Span>, gap: f64) -> Vec<R
             (forward, span.start.seconds().get(), span.end.seconds().get())
         })
         .collect();
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<PhaseRun> = Vec::new();
     for (index, &(forward, start, end)) in passes.iter().enumerate() {
         let turned = |other: Option<&(bool, f64, f64)>| {
             other.is_some_and(|(kind, from, to)| {
@@ -51,7 +51,7 @@ pub(super) fn runs<'a>(spans: impl Iterator<Item = &'a Span>, gap: f64) -> Vec<R
         };
         match runs.last_mut() {
             Some(last) if last.phase == phase && start - last.end <= gap => last.end = end,
-            _ => runs.push(Run { phase, start, end }),
+            _ => runs.push(PhaseRun { phase, start, end }),
         }
     }
     runs

@@ -162,11 +162,11 @@ fn overview_and_window(canvas: &mut Canvas<'_>, timeline: &Timeline, end: f64) {
 }
 
 /// The blocks of each stage, joined over gaps small enough that the marks stay countable.
-pub(super) fn blocks(timeline: &Timeline, end: f64) -> Vec<(u64, Vec<phases::Run>)> {
+pub(super) fn blocks(timeline: &Timeline, end: f64) -> Vec<(u64, Vec<phases::PhaseRun>)> {
     let pixel = end / (RIGHT - LEFT);
     let mut gap = pixel;
     loop {
-        let blocks: Vec<(u64, Vec<phases::Run>)> = timeline
+        let blocks: Vec<(u64, Vec<phases::PhaseRun>)> = timeline
             .spans
             .chunk_by(|a, b| a.stage == b.stage)
             .filter(|spans| spans[0].stage < timeline.stages)

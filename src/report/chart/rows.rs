@@ -3,7 +3,7 @@
 use super::axis::{Area, SMALL, Scale};
 use super::canvas::{Anchor, Canvas, Lettering, text_width};
 use super::palette::Ink;
-use super::phases::{Phase, Run};
+use super::phases::{Phase, PhaseRun};
 use crate::sim::{Span, SpanKind};
 
 /// Rows of at least this height have a lane of their own for communication.
@@ -82,7 +82,7 @@ impl Rows {
     }
 
     /// Draws a run of passes as one block; both colours where forward and backward alternate.
-    pub(super) fn run(&self, canvas: &mut Canvas<'_>, stage: u64, run: &Run) {
+    pub(super) fn run(&self, canvas: &mut Canvas<'_>, stage: u64, run: &PhaseRun) {
         let Some((left, width)) = self.across(run.start, run.end) else { return };
         let (top, height) = self.band(stage, false);
         match run.phase {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::planner::block::eliminate::{option_cost, options_of};
 use crate::planner::block::pareto::{DIMENSIONS, coordinates, prune};
-use crate::solver::{Backend, Limits};
+use crate::solver::{Backend, SolverLimits};
 
 /// Every combination of strategies; only for small products.
 fn everything(priced: &PricedBlock) -> Vec<Vec<usize>> {
@@ -103,7 +103,7 @@ fn integer_program_agrees_with_everything_under_random_caps() {
                     .map(BlockOption::time_picos)
                     .min();
                 assert_eq!(eliminated, best);
-                let solved = ilp.fastest(caps, Backend::best(), &Limits::default()).unwrap();
+                let solved = ilp.fastest(caps, Backend::best(), &SolverLimits::default()).unwrap();
                 assert_eq!(solved.map(|o| o.time_picos()), best, "{kind:?} {t} {caps:?}");
             }
         }
@@ -132,7 +132,7 @@ fn every_point_of_the_pareto_set_is_certified() {
                     .filter(|o| o.saved[0].get() <= caps.saved && o.parameters <= caps.parameters)
                     .map(BlockOption::time_picos)
                     .min();
-                let solved = ilp.fastest(caps, Backend::best(), &Limits::default()).unwrap();
+                let solved = ilp.fastest(caps, Backend::best(), &SolverLimits::default()).unwrap();
                 assert_eq!(solved.map(|option| option.time_picos()), best);
             }
         }

@@ -7,24 +7,24 @@
 
 use super::master::{Alive, Master, Reach, UNREACHABLE};
 
-/// Nodes that a dive visits after its last improvement before the columns are trimmed again.
+/// Nodes that a search visits after its last improvement before the columns are trimmed again.
 const TRIM_AFTER: u64 = 2_000;
 
 /// What is known of placing stages q.. with so many layers.
 #[derive(Debug, Clone)]
-pub(super) struct Vain {
+pub(super) struct Explored {
     /// The largest sum for every row.
     most: Vec<u64>,
-    /// Sums of the stages before with which it was tried in vain, all rows of one after those of
+    /// Sums of the stages before with which it was tried without result, all rows of one after those of
     /// the other.
     tried: Vec<u64>,
 }
 
-impl Vain {
+impl Explored {
     /// The largest sums, by place within reach; nothing tried yet.
-    pub(super) fn all(master: &Master, alive: &Alive, reach: &Reach) -> Vec<Vain> {
+    pub(super) fn all(master: &Master, alive: &Alive, reach: &Reach) -> Vec<Explored> {
         let rows = master.constants.len();
-        let nothing = Vain { most: vec![0; rows], tried: Vec::new() };
+        let nothing = Explored { most: vec![0; rows], tried: Vec::new() };
         let mut all = vec![nothing; reach.len];
         for q in (0..alive.len()).rev() {
             let (low, high, start) = reach.spans[q];
@@ -59,15 +59,15 @@ impl Vain {
 const VAIN: usize = 512;
 
 /// Depth-first search state.
-pub(super) struct Dive<'a> {
+pub(super) struct BranchAndBound<'a> {
     pub(super) master: &'a Master,
     /// Columns still alive, best first, by stage.
     pub(super) alive: &'a [Vec<usize>],
     pub(super) reach: &'a Reach,
     /// For every row, the least sum of stages q.. that places a number of layers.
     pub(super) suffixes: &'a [Vec<u64>],
-    /// By place within reach: sums of all rows with which stages q.. were placed in vain.
-    pub(super) vain: Vec<Vain>,
+    /// By place within reach: sums of all rows with which stages q.. were placed without result.
+    pub(super) explored: Vec<Explored>,
     /// Room for one such sum.
     pub(super) spare: Vec<u64>,
     pub(super) cutoff: u64,
@@ -79,7 +79,7 @@ pub(super) struct Dive<'a> {
     pub(super) best: Option<Vec<usize>>,
 }
 
-/// How a dive ended.
+/// How a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
     /// Nothing is left below the cutoff.
@@ -90,7 +90,7 @@ pub(super) enum Depth {
     Limit,
 }
 
-impl Dive<'_> {
+impl BranchAndBound<'_> {
     pub(super) fn run(&mut self) -> Depth {
         let mut partial = self.master.constants.clone();
         match self.descend(0, self.master.layers, &mut partial) {
@@ -114,18 +114,20 @@ impl Dive<'_> {
         partial.iter().zip(values).zip(self.suffixes).all(below)
     }
 
-    /// Whether what follows was tried in vain with sums that were no larger, or whose rows can not
+    /// Whether what follows was tried without result with sums that were no larger, or whose rows can not
     /// reach the cutoff.
-    fn is_vain(&mut self, place: Option<usize>, partial: &[u64]) -> bool {
-        let Some(vain) = place.and_then(|place| self.vain.get_mut(place)) else { return false };
-        if vain.tried.is_empty() {
+    fn is_explored(&mut self, place: Option<usize>, partial: &[u64]) -> bool {
+        let Some(explored) = place.and_then(|place| self.explored.get_mut(place)) else {
+            return false;
+        };
+        if explored.tried.is_empty() {
             return false;
         }
         let cutoff = self.cutoff.saturating_sub(1);
         self.spare.clear();
-        let rows = partial.iter().zip(&vain.most);
+        let rows = partial.iter().zip(&explored.most);
         self.spare.extend(rows.map(|(sum, most)| *sum.max(&cutoff.saturating_sub(*most))));
-        let found = vain
+        let found = explored
             .tried
             .chunks_exact(self.spare.len())
             .position(|tried| tried.iter().zip(&self.spare).all(|(tried, sum)| tried <= sum));
@@ -133,7 +135,7 @@ impl Dive<'_> {
             // Likely to be the one again.
             let (rows, first) = (self.spare.len(), at / 2 * self.spare.len());
             for r in 0..rows {
-                vain.tried.swap(first + r, at * rows + r);
+                explored.tried.swap(first + r, at * rows + r);
             }
         }
         found.is_some()
@@ -155,7 +157,7 @@ impl Dive<'_> {
             return None;
         }
         let place = self.reach.index(q, left);
-        if self.is_vain(place, partial) {
+        if self.is_explored(place, partial) {
             return Some(());
         }
         let stages_left = (self.master.stages.len() - q) as u64;
@@ -185,9 +187,9 @@ impl Dive<'_> {
             }
         }
         if q + 2 < self.master.stages.len()
-            && let Some(vain) = place.and_then(|place| self.vain.get_mut(place))
+            && let Some(explored) = place.and_then(|place| self.explored.get_mut(place))
         {
-            vain.add(partial);
+            explored.add(partial);
         }
         Some(())
     }
