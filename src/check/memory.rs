@@ -198,8 +198,8 @@ fn in_flight(subject: &CheckInput<'_>, q: u64) -> u64 {
     let m = plan.batch.global / (plan.batch.micro * p.data).max(1);
     let after = p.pipeline - 1 - q;
     match plan.schedule {
-        ScheduleKind::Gpipe => m,
-        ScheduleKind::OneFOneB => m.min(after + 1),
+        ScheduleKind::Gpipe if p.pipeline > 1 => m,
+        ScheduleKind::Gpipe | ScheduleKind::OneFOneB => m.min(after + 1),
         ScheduleKind::Interleaved => {
             let warm_up = 2 * after + (p.virtual_stages - 1) * p.pipeline;
             (m * p.virtual_stages).min(warm_up + 1)

@@ -29,7 +29,8 @@ pub struct Step {
 impl Pipeline {
     /// The steps of `stage`, in order.
     ///
-    /// GPipe runs all forwards, then all backwards (Huang et al. 2019). 1F1B warms up with
+    /// GPipe runs all forwards, then all backwards (Huang et al. 2019); on one stage there is no
+    /// pipeline, and gradients of micro-batches accumulate one after the other. 1F1B warms up with
     /// p - 1 - q forwards, then alternates (Narayanan et al. 2019). Interleaved 1F1B walks the
     /// chunks in groups of p micro-batches and warms up with 2 (p - 1 - q) + (v - 1) p forwards
     /// (Narayanan et al. 2021, §2.2); it needs m to be a multiple of p.
@@ -52,6 +53,7 @@ impl Pipeline {
     fn warm_up(&self, stage: u64) -> u64 {
         let after = self.stages - 1 - stage;
         match self.schedule {
+            ScheduleKind::Gpipe if self.stages == 1 => 0,
             ScheduleKind::Gpipe => u64::MAX,
             ScheduleKind::OneFOneB => after,
             ScheduleKind::Interleaved => 2 * after + (self.chunks - 1) * self.stages,
@@ -73,7 +75,7 @@ impl Pipeline {
 
     /// The largest numbers of chunk activations that `stage` holds at once: the Pareto-maximal
     /// moments over the whole step. Without interleaving this is one number, min(m, p - q) under
-    /// 1F1B and m under GPipe.
+    /// 1F1B and m under GPipe, with more than one stage.
     pub fn in_flight(&self, stage: u64) -> Vec<InFlight> {
         if self.chunks == 1 {
             let all = self.micro_batches.min(self.warm_up(stage).saturating_add(1));
@@ -149,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn one_stage_holds_one_micro_batch_whatever_the_schedule() {
+        for schedule in [ScheduleKind::Gpipe, ScheduleKind::OneFOneB] {
+            let pipeline = pipeline(schedule, 1, 1, 3);
+            assert_eq!(text(&pipeline.steps(0)), "F0.0 B0.0 F0.1 B0.1 F0.2 B0.2");
+            assert_eq!(pipeline.in_flight(0), [InFlight { all: 1, first: 1, last: 1 }]);
+        }
+    }
+
+    #[test]
     fn interleaving_walks_the_chunks_in_groups() {
         let pipeline = pipeline(ScheduleKind::Interleaved, 2, 2, 4);
         assert_eq!(
@@ -161,6 +172,7 @@ mod tests {
     fn every_pass_runs_once_and_forward_first() {
         for (schedule, p, v, m) in [
             (ScheduleKind::Gpipe, 4, 1, 6),
+            (ScheduleKind::Gpipe, 1, 1, 4),
             (ScheduleKind::OneFOneB, 4, 1, 2),
             (ScheduleKind::OneFOneB, 5, 1, 9),
             (ScheduleKind::Interleaved, 4, 3, 8),

@@ -142,6 +142,7 @@ impl<'a> BoundInput<'a> {
         let work = self.work(layer);
         let pipeline = match self.candidate.schedule {
             ScheduleKind::OneFOneB => self.one_f_one_b(&work),
+            ScheduleKind::Gpipe if self.candidate.pipeline == 1 => self.one_f_one_b(&work),
             ScheduleKind::Gpipe => self.gpipe(&work),
             ScheduleKind::Interleaved => self.interleaved(&work),
         };
