@@ -10,7 +10,7 @@
 
 use lmplan::spec::cluster::NETWORK_EFFICIENCY;
 use lmplan::spec::{ClusterSpec, DeviceSpec, StackSpec};
-use lmplan::units::Seconds;
+use lmplan::units::{Seconds, statistics};
 use lmplan::validate::{self, Compared, compare_with, read_runs};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,15 +207,15 @@ fn report(title: &str, rows: &[Compared], residuals: &[Option<f64>]) {
         }
     }
     for (source, errors) in by {
-        let absolute = validate::summary::sorted(errors.iter().map(|e| e.abs()));
-        let signed = validate::summary::sorted(errors.iter().copied());
+        let absolute = statistics::sorted(errors.iter().map(|e| e.abs()));
+        let signed = statistics::sorted(errors.iter().copied());
         println!(
             "{:4} median {:5.1} mean {:5.1} p90 {:5.1} bias {:+6.1}  {source}",
             errors.len(),
-            validate::summary::quantile(&absolute, 0.5) * 100.0,
+            statistics::quantile(&absolute, 0.5) * 100.0,
             absolute.iter().sum::<f64>() / errors.len() as f64 * 100.0,
-            validate::summary::quantile(&absolute, 0.9) * 100.0,
-            validate::summary::quantile(&signed, 0.5) * 100.0,
+            statistics::quantile(&absolute, 0.9) * 100.0,
+            statistics::quantile(&signed, 0.5) * 100.0,
         );
     }
 }

@@ -5,9 +5,9 @@
 //! is calibrated and when a plan is run on it, and predictions are made for the pace of the run.
 
 use super::error::Result;
-use super::measure::usual;
 use crate::spec::Pace;
 use crate::units::Seconds;
+use crate::units::statistics::clipped_mean;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -113,7 +113,7 @@ pub fn pace(readings: &[Reading]) -> Option<Pace> {
         return None;
     }
     let of = |part: fn(&Reading) -> f64| {
-        Seconds::new(usual(&readings.iter().map(part).collect::<Vec<_>>()))
+        Seconds::new(clipped_mean(&readings.iter().map(part).collect::<Vec<_>>()))
     };
     Some(Pace { product: of(|one| one.product_s), copy: of(|one| one.copy_s) })
 }

@@ -5,6 +5,7 @@ use super::report::{ClassTimes, ComparedTime};
 use crate::graph::{BlockKind, Kernel};
 use crate::lower::{BlockCode, Program};
 use crate::sharding::{Instruction, InstructionCost};
+use crate::units::statistics::{clipped_mean, median, spread};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -68,7 +69,7 @@ impl Timed {
 
     /// Its usual time.
     pub fn usual(&self) -> f64 {
-        usual(&self.seconds)
+        clipped_mean(&self.seconds)
     }
 
     /// (largest - smallest) / median.
@@ -85,30 +86,6 @@ impl Timed {
         let what = self.instruction(program).map(|i| format!("{} {}", class(i), shape(i)));
         format!("{:?} {operator} {pass}: {}", self.block(), what.unwrap_or_default())
     }
-}
-
-/// The middle one of some numbers; zero where there is none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}
-
-/// The mean of some numbers, each counted as twice the middle one at most; zero where there is none.
-/// A shared core runs at one of two speeds as its neighbour works or rests: between them the mean is
-/// steady and the middle one is not, but a burst of interruptions is no speed.
-pub fn usual(values: &[f64]) -> f64 {
-    let most = 2.0 * median(values);
-    let sum: f64 = values.iter().map(|value| value.min(most)).sum();
-    sum / values.len().max(1) as f64
-}
-
-/// (largest - smallest) / median.
-pub fn spread(values: &[f64]) -> f64 {
-    let largest = values.iter().copied().fold(0.0, f64::max);
-    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let middle = median(values);
-    if middle > 0.0 { (largest - smallest) / middle } else { 0.0 }
 }
 
 /// The part of the code that a place names.

@@ -4,7 +4,7 @@
 use super::comm::Ranks;
 use super::error::{ExecutorError, Result};
 use super::gauge::{self, Gauge};
-use super::measure::{self, Timed, spread, usual};
+use super::measure::{self, Timed};
 use super::rank::{Groups, Rank};
 use super::record::{Beside, Pass};
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
@@ -24,6 +24,7 @@ use crate::planner::staged::block_times_of;
 use crate::sharding::{Instruction, PassCost};
 use crate::sim::Timeline;
 use crate::spec::{Pace, ScheduleKind};
+use crate::units::statistics::{clipped_mean, spread};
 use crate::units::{Bytes, Seconds, SimTime};
 use std::time::Instant;
 use tch::Device;
@@ -200,7 +201,7 @@ fn elements(rank: &Rank) -> u64 {
 fn optimizer(job: &Job, rank: &Rank, predicted: &SimTime) -> ClassTimes {
     let beside = rank.recorder.beside_times();
     let parts = [Beside::GradientNorm, Beside::Optimizer];
-    let of = |what: &Beside| beside.get(what).map_or(0.0, |seconds| usual(seconds));
+    let of = |what: &Beside| beside.get(what).map_or(0.0, |seconds| clipped_mean(seconds));
     let _ = job;
     ClassTimes {
         name: "optimizer".to_owned(),

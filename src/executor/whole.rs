@@ -3,7 +3,7 @@
 use super::error::{ExecutorError, Result};
 use super::gauge;
 use super::gpu;
-use super::measure::{self, Timed, median, spread, usual};
+use super::measure::{self, Timed};
 use super::record::Beside;
 use super::report::{ClassTimes, ComparedBytes, ComparedTime, Timing};
 use super::task::{Mode, RankResult, Task};
@@ -18,6 +18,7 @@ use crate::planner::predict::predict;
 use crate::planner::staged::{beside_passes, stage_memory};
 use crate::sim::{MemorySample, Span, Timeline};
 use crate::spec::Pace;
+use crate::units::statistics::{clipped_mean, median, spread};
 use crate::units::{Bytes, Seconds, SimTime};
 use std::collections::BTreeMap;
 
@@ -92,7 +93,7 @@ impl Ran {
             timing: Timing {
                 mode: "whole",
                 device_file: device_file.to_owned(),
-                iteration: ComparedTime::new(expected, usual(&iterations)),
+                iteration: ComparedTime::new(expected, clipped_mean(&iterations)),
                 spread: spread(&iterations),
                 pace: None,
                 by_op_class: classes(job, choice, answers)?,

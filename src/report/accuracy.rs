@@ -3,9 +3,9 @@
 use super::chart::scatter;
 use super::{ReportFile, file};
 use crate::planner::predict::INTERVAL;
+use crate::units::statistics::{quantile, sorted};
 use crate::validate::interval::{Intervals, SHARE};
 use crate::validate::memory::ComparedMemory;
-use crate::validate::summary::{quantile, sorted};
 use crate::validate::{Compared, Summary, summarise};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

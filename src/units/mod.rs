@@ -9,6 +9,7 @@ mod display;
 mod exact;
 mod parse;
 mod quantity;
+pub mod statistics;
 mod time;
 
 pub use display::{apart, signed_percent};

@@ -5,7 +5,7 @@
 //! the next.
 
 use super::run::Compared;
-use super::summary::{quantile, sorted};
+use crate::units::statistics::{quantile, sorted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Share of the rows that the interval is to hold, as that of every prediction

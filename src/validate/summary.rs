@@ -1,6 +1,7 @@
 //! Errors of many rows in a few numbers.
 
 use super::run::Compared;
+use crate::units::statistics::{quantile, sorted};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,21 +27,6 @@ pub struct Summary {
     pub regret_mean: f64,
     /// Largest of them.
     pub regret_max: f64,
-}
-
-/// The value below which a share `q` of `sorted` lies, interpolated; zero of nothing.
-pub fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let at = q.clamp(0.0, 1.0) * last as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
-}
-
-/// Sorted by value.
-pub fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    values
 }
 
 /// Errors of `rows`.
@@ -149,14 +135,6 @@ pub fn regrets(rows: &[&Compared]) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_interpolate() {
-        let values = [1.0, 2.0, 4.0];
-        assert_eq!(quantile(&values, 0.5), 2.0);
-        assert_eq!(quantile(&values, 0.75), 3.0);
-        assert_eq!(quantile(&[], 0.5), 0.0);
-    }
 
     #[test]
     fn errors_of_nothing_are_no_numbers() {

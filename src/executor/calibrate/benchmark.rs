@@ -1,6 +1,6 @@
 //! Single operations timed on the device at hand.
 
-use crate::executor::measure::median;
+use crate::units::statistics::median;
 use std::time::Instant;
 use tch::{Cuda, Device, Kind, Tensor};
 

@@ -9,6 +9,7 @@ use crate::executor::launch::launch;
 use crate::executor::task::{Mode, RankResult, Task};
 use crate::graph::Collective;
 use crate::spec::{self, MeasuredRow};
+use crate::units::statistics::mean_without_longest;
 use crate::units::{Bytes, Seconds};
 use lmplan_c10d::Envelope;
 use std::collections::BTreeMap;
@@ -108,14 +109,14 @@ pub(in crate::executor) fn work(world: &Ranks, repeats: u64) -> Result<RankResul
                 seconds.push(start.elapsed().as_secs_f64());
                 drop(result);
             }
-            answer.collectives.push((collective, bytes, usual(&mut seconds[1..])));
+            answer.collectives.push((collective, bytes, mean_without_longest(&seconds[1..])));
         }
         let mut seconds = Vec::new();
         for _ in 0..=repeats {
             compute();
             seconds.push(there_and_back(world, &whole)? / 2.0);
         }
-        answer.messages.push((bytes, usual(&mut seconds[1..])));
+        answer.messages.push((bytes, mean_without_longest(&seconds[1..])));
     }
     Ok(answer)
 }
@@ -137,12 +138,4 @@ fn there_and_back(world: &Ranks, message: &Tensor) -> Result<f64> {
         group.send(into, with(1))?.wait()?;
     }
     Ok(start.elapsed().as_secs_f64())
-}
-
-/// The mean without the tenth that is longest. Who waits for others waits for each of their delays,
-/// so the middle one is too short; a neighbour's burst on the machine is not the collective's.
-fn usual(seconds: &mut [f64]) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    let kept = &seconds[..seconds.len() - seconds.len() / 10];
-    kept.iter().sum::<f64>() / kept.len().max(1) as f64
 }

@@ -13,7 +13,7 @@ use crate::executor::comm::Ranks;
 use crate::executor::error::{ExecutorError, Result};
 use crate::executor::gauge::{self, Gauge, Reading};
 use crate::executor::launch::launch;
-use crate::executor::measure::{self, usual};
+use crate::executor::measure;
 use crate::executor::rank::{Groups, Rank};
 use crate::executor::record::Beside;
 use crate::executor::setup::{self, RunOptions};
@@ -23,6 +23,7 @@ use crate::mesh::Coordinates;
 use crate::planner::job::Job;
 use crate::sharding::Instruction;
 use crate::spec::Pace;
+use crate::units::statistics::clipped_mean;
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -93,7 +94,7 @@ pub(super) fn measure(program: &Path, request: &Request, ranks: u64) -> Result<M
             if times.is_empty() {
                 return;
             }
-            let usual = usual(&times);
+            let usual = clipped_mean(&times);
             all_s += times.iter().sum::<f64>();
             usual_s += usual * times.len() as f64;
             into.push(MeasuredKernel {

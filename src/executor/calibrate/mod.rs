@@ -8,7 +8,6 @@ mod probes;
 
 use super::error::{ExecutorError, Result};
 use super::gpu::{self, Extent};
-use super::measure::median;
 use crate::cost::KernelTable;
 use crate::cost::fit::MeasuredKernel;
 use crate::graph::Kernel;
@@ -18,6 +17,7 @@ use crate::spec::{
     self, Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
     MeasuredRow, MeasuredTable, Observed, Pace, Precision, ScheduleKind, StackSpec,
 };
+use crate::units::statistics::median;
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
 use fitting::{fit_kernels, fit_link};
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use super::{Extent, told};
 use crate::executor::error::Result;
-use crate::executor::measure::median;
 use crate::spec::Load;
+use crate::units::statistics::median;
 use crate::units::{Seconds, Watts};
 use lmplan_c10d::{Power, Sample, synchronize};
 use std::time::Instant;

@@ -8,10 +8,10 @@ mod kernels;
 mod load;
 
 use super::error::{ExecutorError, Result};
-use super::measure::median;
 use crate::cost::fit::MeasuredKernel;
 use crate::spec::{MeasuredRow, Observed, Precision};
 use crate::units::FlopsPerSecond;
+use crate::units::statistics::median;
 use lmplan_c10d::{Moment, synchronize};
 use std::collections::BTreeMap;
 use tch::Device;
