@@ -1,7 +1,7 @@
 //! What there is in place of what was asked: larger clusters, stacks with a schedule, dense models.
 
 use super::Failure;
-use super::output::{shell_word, word};
+use super::names::{shell_word, word};
 use crate::capacity::sizeless;
 use crate::graph::GraphError;
 use crate::planner::infeasible::fits_evenly;

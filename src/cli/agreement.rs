@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::args::DEFAULT_STACK;
-use super::output::{shell_word, stem, word};
+use super::names::{shell_word, stem, word};
 use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;

@@ -5,21 +5,25 @@ pub mod advice;
 pub mod agreement;
 pub mod args;
 pub mod command;
+pub mod enumerations;
 pub mod exit;
 pub mod folder;
 pub mod interrupt;
+pub mod names;
 pub mod numbers;
 pub mod output;
+pub mod output_args;
 pub mod pins;
 pub mod plan_args;
+pub mod root;
 pub mod table;
 pub mod tuning_args;
 pub mod watch;
 
 pub use exit::{ExitCode, Failure};
 
-use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use root::{Cli, Command};
 use std::io::{self, BufWriter, Write};
 
 /// Runs the command of this process and gives its exit code.
@@ -64,7 +68,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Graph(args) => command::graph::run(args, out),
         Command::List(args) => command::list::run(args, &cli.verbosity, out),
         Command::Schema(args) => command::schema::run(args, out),
-        Command::Completions(args) => command::completions::run(args, out),
-        Command::Man => command::man::run(out),
+        Command::Completions(args) => command::completions::run(args, Cli::command(), out),
+        Command::Man => command::man::run(Cli::command(), out),
     }
 }

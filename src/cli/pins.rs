@@ -1,8 +1,8 @@
 //! Parts of the plan that the user fixes.
 
-use super::args::named;
+use super::enumerations::named;
+use super::names::words;
 use super::numbers::is_negative;
-use super::output::words;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::planner::conflict::Asked;
 use crate::planner::space::{Pins, divisors};
@@ -232,7 +232,7 @@ fn unknown_choice(name: &str) -> String {
 /// A word of an enumeration, as files write it.
 fn word<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.trim().to_owned())).map_err(|_| {
-        let words = super::args::words::<T>().join("`, `");
+        let words = super::enumerations::words::<T>().join("`, `");
         format!("`{text}` is none of `{words}`")
     })
 }

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::agreement::{Flags, agree, suits};
-use super::args::named;
+use super::enumerations::named;
 use super::numbers::parse_length;
 use super::tuning_args::LoraArgs;
 use crate::plan::Plan;
@@ -108,7 +108,7 @@ impl PlanArgs {
         let path = self.path();
         let (plan, _) = spec::load::<Plan>(&path.display().to_string(), folder)?;
         let name = |given: &Option<String>, own: &str| {
-            given.as_deref().map_or_else(|| own.to_owned(), super::output::plan_name)
+            given.as_deref().map_or_else(|| own.to_owned(), crate::cli::names::plan_name)
         };
         let names = [
             name(&self.model, &plan.model),

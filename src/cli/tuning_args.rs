@@ -1,7 +1,7 @@
 //! Arguments of fine-tuning: adapters, and training sets in examples and epochs.
 
 use super::Failure;
-use super::args::named;
+use super::enumerations::named;
 use super::numbers::{counts, parse_count, parse_tokens};
 use crate::spec::{LoraSpec, LoraTarget, ModelSpec};
 use clap::Args;

@@ -1,10 +1,11 @@
 //! What `calibrate` does, and what `verify` does where nothing was measured on this machine.
 
-use super::calibrate::CalibrateArgs;
-use super::verify_run::uses_cuda;
+use super::calibrate_args::CalibrateArgs;
+use super::verify_args::DeviceChoice;
 use crate::cli::Failure;
 use crate::cli::args::Verbosity;
-use crate::cli::output::{stem, write_whole};
+use crate::cli::names::stem;
+use crate::cli::output::write_whole;
 use crate::executor::calibrate::{Calibrated, Request, calibrate};
 use crate::executor::caught::caught;
 use crate::spec::machine::{CACHE_VARIABLE, LOCALHOST_CORE, Machine, plain, read_measured};
@@ -140,4 +141,21 @@ fn keep(path: &Path, device: &DeviceSpec) -> Result<(), Failure> {
 fn check(name: &str, text: &str) -> Result<(), Failure> {
     let source = Source { name: name.to_owned(), text: text.to_owned() };
     Ok(spec::parse::<DeviceSpec>(&source).map(drop)?)
+}
+
+/// Whether to execute on a GPU.
+pub(super) fn uses_cuda(device: DeviceChoice) -> Result<bool, Failure> {
+    if device == DeviceChoice::Cpu {
+        return Ok(false);
+    }
+    let loaded = lmplan_c10d::load_cuda();
+    let there = loaded.is_ok() && tch::Cuda::device_count() > 0;
+    if device == DeviceChoice::Auto || there {
+        return Ok(there);
+    }
+    let why = loaded.err().map_or_else(|| "no GPU is found".to_owned(), |error| error.to_string());
+    Err(Failure::Missing(format!(
+        "no GPU can be used: {why}; set LD_LIBRARY_PATH to the `lib` folder of an installed torch \
+         2.11.0, or use `--device cpu`"
+    )))
 }

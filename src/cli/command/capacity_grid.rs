@@ -1,12 +1,12 @@
 //! What `capacity` searches: every number of devices of every cluster.
 
-use super::capacity::CapacityArgs;
+use super::capacity_args::CapacityArgs;
 use crate::capacity::{
     DeviceCounts, Grid, GridCluster, Objective, Size, SizeError, Terms, resize, sizeless,
 };
 use crate::cli::args::Verbosity;
 use crate::cli::command::search::{NO_DEADLINE, SearchObjective};
-use crate::cli::output::{plan_name, stem};
+use crate::cli::names::{plan_name, stem};
 use crate::cli::{Failure, advice};
 use crate::planner::job::Job;
 use crate::spec::cluster::MAX_DEVICES;

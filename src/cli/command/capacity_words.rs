@@ -1,6 +1,6 @@
 //! Why a review recommends nothing, and what would help.
 
-use super::capacity::CapacityArgs;
+use super::capacity_args::CapacityArgs;
 use super::search::{rounded, rounded_up};
 use crate::capacity::{Cell, Grid, GridCluster, Review};
 use crate::cli::advice;
@@ -149,7 +149,7 @@ fn more(
 
 /// The cluster's name as it was given.
 fn given<'a>(args: &'a CapacityArgs, cluster: &'a GridCluster) -> &'a str {
-    let own = |name: &&String| crate::cli::output::stem(name) == cluster.given.0;
+    let own = |name: &&String| crate::cli::names::stem(name) == cluster.given.0;
     args.cluster.iter().find(own).map_or(cluster.given.0.as_str(), String::as_str)
 }
 

@@ -1,8 +1,7 @@
 //! `completions SHELL`.
 
 use crate::cli::Failure;
-use crate::cli::args::Cli;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use std::io::Write;
 
@@ -13,13 +12,17 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints completions.
+/// Prints completions of `command`.
 ///
 /// # Errors
 /// Output that can not be written.
-pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(
+    args: &CompletionsArgs,
+    mut command: Command,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     // Into memory first: the generator panics where it can not write.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "lmplan", &mut script);
+    clap_complete::generate(args.shell, &mut command, "lmplan", &mut script);
     Ok(out.write_all(&script)?)
 }

@@ -264,7 +264,7 @@ fn document(
     json!({
         "schema": "lmplan.explain/1",
         "plan": loaded.plan,
-        "stack": output::stem(&loaded.plan.stack),
+        "stack": crate::cli::names::stem(&loaded.plan.stack),
         "prediction": subject.prediction,
         "reasons": sentences,
         "neighbours": around.iter().map(near).collect::<Vec<Value>>(),

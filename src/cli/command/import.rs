@@ -1,6 +1,7 @@
 //! `import hf`: a model file from a Hugging Face `config.json`.
 
-use crate::cli::args::{Format, Verbosity, named};
+use crate::cli::args::{Format, Verbosity};
+use crate::cli::enumerations::named;
 use crate::cli::numbers::{parse_count, parse_length, parse_tokens};
 use crate::cli::table::{Table, TableRow};
 use crate::cli::{Failure, output};

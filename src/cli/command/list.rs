@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
-use crate::cli::output::word;
+use crate::cli::names::word;
 use crate::cli::table::{Table, TableRow, fields};
 use crate::graph::build;
 use crate::spec::catalog::names_from;

@@ -1,24 +1,22 @@
 //! `man`.
 
 use crate::cli::Failure;
-use crate::cli::args::Cli;
-use clap::CommandFactory;
+use clap::Command;
 use std::io::Write;
 
 /// Prints the manual page: the command, then each of its commands.
 ///
 /// # Errors
 /// Output that can not be written.
-pub fn run(out: &mut dyn Write) -> Result<(), Failure> {
-    let mut command = Cli::command();
+pub fn run(mut command: Command, out: &mut dyn Write) -> Result<(), Failure> {
     command.build();
     clap_mangen::Man::new(command.clone()).render(out)?;
     pages(&command, "LMPLAN", out)
 }
 
 /// The commands of a command, each with its own.
-fn pages(command: &clap::Command, name: &str, out: &mut dyn Write) -> Result<(), Failure> {
-    let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
+fn pages(command: &Command, name: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let shown = |sub: &&Command| sub.get_name() != "help" && !sub.is_hide_set();
     for subcommand in command.get_subcommands().filter(shown) {
         let name = format!("{name} {}", subcommand.get_name().to_uppercase());
         let man = clap_mangen::Man::new(subcommand.clone());

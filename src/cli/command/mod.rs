@@ -1,9 +1,11 @@
 //! One file for each command: its arguments, and what it does with them.
 
 pub mod calibrate;
+pub mod calibrate_args;
 #[cfg(feature = "torch")]
 mod calibrate_run;
 pub mod capacity;
+pub mod capacity_args;
 mod capacity_grid;
 mod capacity_words;
 pub mod check;
@@ -21,6 +23,7 @@ pub mod search;
 pub mod simulate;
 pub mod validate;
 pub mod verify;
+pub mod verify_args;
 #[cfg(feature = "torch")]
 mod verify_run;
 #[cfg(feature = "torch")]

@@ -3,8 +3,10 @@
 use crate::cli::advice;
 use crate::cli::args::{self, Format, JobArgs, Verbosity};
 use crate::cli::folder::{AnswerKind, refuse_other};
+use crate::cli::names::shell_word;
 use crate::cli::numbers::{counts, parse_long, parse_seconds};
-use crate::cli::output::{self, Shown, shell_word};
+use crate::cli::output::{self, Shown};
+use crate::cli::output_args::OutputArgs;
 use crate::cli::pins::PinArgs;
 use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
@@ -19,7 +21,7 @@ use crate::report::Origin;
 use crate::units::{Seconds, SimTime};
 use clap::{Args, ValueEnum};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the best plan is best at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -65,35 +67,6 @@ pub struct SearchArgs {
     /// Where the report goes.
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-/// Where results go.
-#[derive(Debug, Clone, Args)]
-pub struct OutputArgs {
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Folder of the report [default: reports/MODEL-on-CLUSTER, with `-simulated` by `simulate`, and
-    /// a number where that holds another job's]
-    #[arg(short, long, value_name = "DIR", conflicts_with = "no_report")]
-    pub output: Option<PathBuf>,
-    /// Write no report
-    #[arg(long)]
-    pub no_report: bool,
-    /// Write a Chrome trace of the simulated step
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-}
-
-impl OutputArgs {
-    /// The folder of the report, if one is wanted.
-    pub fn report_folder(&self, model: &str, cluster: &str) -> Option<PathBuf> {
-        if self.no_report {
-            return None;
-        }
-        let default = || PathBuf::from("reports").join(format!("{model}-on-{cluster}"));
-        Some(self.output.clone().unwrap_or_else(default))
-    }
 }
 
 /// Searches.

@@ -1,12 +1,13 @@
 //! `simulate`: the prediction of a given plan.
 
-use super::search::OutputArgs;
 use crate::cli::Failure;
 use crate::cli::advice;
 use crate::cli::agreement::{Flags, agree, suits};
 use crate::cli::args::{Job as Given, JobArgs, Verbosity};
 use crate::cli::folder::{AnswerKind, refuse_other};
-use crate::cli::output::{self, Shown, shell_word};
+use crate::cli::names::shell_word;
+use crate::cli::output::{self, Shown};
+use crate::cli::output_args::OutputArgs;
 use crate::cli::plan_args::certificate_beside;
 use crate::plan::Plan;
 use crate::planner::choice::Choice;

@@ -1,6 +1,8 @@
 //! What `verify` does.
 
-use super::verify::{DeviceChoice, VerifyArgs, VerifyMode};
+use super::calibrate_run::uses_cuda;
+use super::verify_args::{VerifyArgs, VerifyMode};
+use super::verify_timing::Given;
 use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use crate::cli::output::write_whole;
@@ -15,7 +17,7 @@ use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::report;
-use crate::spec::{self, Cluster, ModelSpec, StackSpec};
+use crate::spec::{self, Cluster};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -41,15 +43,6 @@ impl From<ExecutorError> for Failure {
             _ => Failure::Verification(error.to_string()),
         }
     }
-}
-
-/// A plan with what it names.
-pub(super) struct Given {
-    pub(super) name: String,
-    pub(super) plan: Plan,
-    pub(super) model: ModelSpec,
-    pub(super) cluster: Cluster,
-    pub(super) stack: StackSpec,
 }
 
 pub(super) fn run(
@@ -188,23 +181,6 @@ fn newest(reports: &Path) -> Option<PathBuf> {
     };
     let found = std::fs::read_dir(reports).ok()?.flatten().filter_map(plan);
     found.max().map(|(_, path)| path)
-}
-
-/// Whether to execute on a GPU.
-pub(super) fn uses_cuda(device: DeviceChoice) -> Result<bool, Failure> {
-    if device == DeviceChoice::Cpu {
-        return Ok(false);
-    }
-    let loaded = lmplan_c10d::load_cuda();
-    let there = loaded.is_ok() && tch::Cuda::device_count() > 0;
-    if device == DeviceChoice::Auto || there {
-        return Ok(there);
-    }
-    let why = loaded.err().map_or_else(|| "no GPU is found".to_owned(), |error| error.to_string());
-    Err(Failure::Missing(format!(
-        "no GPU can be used: {why}; set LD_LIBRARY_PATH to the `lib` folder of an installed torch \
-         2.11.0, or use `--device cpu`"
-    )))
 }
 
 const fn style(format: Format) -> Style {

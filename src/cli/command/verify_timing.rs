@@ -1,8 +1,7 @@
 //! The timed modes of `verify`.
 
 use super::calibrate_run::here;
-use super::verify::{VerifyArgs, VerifyMode};
-use super::verify_run::Given;
+use super::verify_args::{VerifyArgs, VerifyMode};
 use crate::cli::Failure;
 use crate::cost::at_pace;
 use crate::executor::caught::caught;
@@ -10,14 +9,24 @@ use crate::executor::gauge::Gauge;
 use crate::executor::report::{MachinePace, Timing, Verified};
 use crate::executor::world::World;
 use crate::executor::{gpu, roles, whole};
+use crate::plan::Plan;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
 use crate::spec::machine::Machine;
-use crate::spec::{self, DeviceSpec, LinkKind, ModelSpec, Pace, Precision};
+use crate::spec::{self, Cluster, DeviceSpec, LinkKind, ModelSpec, Pace, Precision, StackSpec};
 use crate::units::Bytes;
 use std::path::Path;
 use tch::Device;
+
+/// A plan with what it names.
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) plan: Plan,
+    pub(super) model: ModelSpec,
+    pub(super) cluster: Cluster,
+    pub(super) stack: StackSpec,
+}
 
 /// Without being asked, `verify` times no more than this takes, by the prediction.
 const PATIENCE_S: f64 = 20.0;
