@@ -13,8 +13,9 @@
 //! [`Plan`](plan::Plan); what excluded the others is its certificate.
 //!
 //! ```
+//! use lmplan::planner::answer::plan;
 //! use lmplan::planner::objective::Objective;
-//! use lmplan::planner::request::{Request, plan};
+//! use lmplan::planner::request::Request;
 //! use lmplan::planner::space::Pins;
 //! use lmplan::spec::{Cluster, load_model, load_stack};
 //! use lmplan::{Error, Job};

@@ -2,12 +2,12 @@
 
 use super::goodput::{Interruptions, Shares, spare_nodes};
 use crate::plan::Plan;
+use crate::planner::answer::assumptions;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
 use crate::planner::predict::predict;
-use crate::planner::request::assumptions;
 use crate::planner::search::{Options, search};
 use crate::planner::space::Pins;
 use crate::sim::Prediction;

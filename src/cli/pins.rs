@@ -4,7 +4,7 @@ use super::enumerations::named;
 use super::names::words;
 use super::numbers::is_negative;
 use crate::plan::{OptimizerSharding, Recompute};
-use crate::planner::conflict::Asked;
+use crate::planner::space::Asked;
 use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
 use clap::Args;

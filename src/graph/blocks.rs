@@ -14,7 +14,7 @@
 
 use super::error::GraphError;
 use super::op::{Block, BlockKind, Edge, Graph, Op, OpKind};
-use super::structure;
+use super::structure::{self, Segment};
 use petgraph::Direction;
 use petgraph::algo::dominators;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -64,16 +64,6 @@ impl Graph {
         }
         occurrences
     }
-}
-
-/// Operators between two cuts.
-pub(super) struct Segment {
-    /// The cut before it, if any: its output is the segment's only input.
-    pub(super) entry: Option<NodeIndex>,
-    /// The operators in topological order; the last one is the cut that ends the segment.
-    pub(super) ops: Vec<NodeIndex>,
-    /// Whether its exit reads its entry, directly or through sums.
-    pub(super) residual: bool,
 }
 
 /// The operators in topological order, smallest index first among those that are ready; nothing

@@ -1,7 +1,7 @@
 //! Parameters, operations and tensors of a graph, read off its operators.
 
+use super::adapter::Adapter;
 use super::op::{Block, Edge, Graph, Op, OpKind};
-use super::trained::Adapter;
 use crate::units::Flops;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;

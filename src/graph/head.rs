@@ -1,6 +1,6 @@
 //! What follows the last layer: output heads and losses, by objective.
 
-use super::build::Builder;
+use super::builder::Builder;
 use super::op::{OpKind, Weight};
 use crate::spec::{Activation, Family, NormPlacement, Objective};
 use petgraph::graph::NodeIndex;

@@ -1,6 +1,6 @@
 //! One transformer layer: pre-norm, post-norm, or with its branches beside each other.
 
-use super::build::Builder;
+use super::builder::Builder;
 use super::op::{OpKind, Weight};
 use crate::spec::{NormPlacement, ParallelBranches, Position};
 use petgraph::graph::NodeIndex;

@@ -5,8 +5,10 @@
 //! parameters and operations ([`Graph::parameters`], [`Graph::model_flops`]) and the tensors that
 //! a backward pass needs ([`Graph::saved`]) are read off the graph, for every kind of model alike.
 
+mod adapter;
 mod blocks;
 mod build;
+mod builder;
 mod counts;
 mod error;
 mod export;
@@ -18,10 +20,10 @@ pub mod saved;
 mod structure;
 mod trained;
 
+pub use adapter::{Adapter, Trained};
 pub use build::build;
 pub use error::GraphError;
 pub use export::{Detail, to_dot, to_json};
 pub use kernel::{Collective, GemmPass, Kernel, PassKind};
 pub use op::{Block, BlockKind, Edge, Graph, Op, OpKind, Parameter, Weight};
 pub use saved::{SavedKind, SavedOptions, SavedTensor};
-pub use trained::{Adapter, Trained};

@@ -1,7 +1,7 @@
 //! Logical operators, before any sharding. All sizes are for one sequence: a micro-batch of b
 //! sequences multiplies rows by b.
 
-use super::trained::{Adapter, Trained};
+use super::adapter::{Adapter, Trained};
 use crate::spec::{Activation, Norm};
 use petgraph::graph::{DiGraph, NodeIndex};
 

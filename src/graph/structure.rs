@@ -5,15 +5,24 @@
 //! labels as far as they reach). Where hashes agree, an isomorphism confirms it, so that types
 //! never rest on a hash.
 
-use super::blocks::Segment;
+use super::adapter::Trained;
 use super::op::{Edge, Op, OpKind};
-use super::trained::Trained;
 use petgraph::Direction;
 use petgraph::algo::is_isomorphic_matching;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Operators between two cuts.
+pub(super) struct Segment {
+    /// The cut before it, if any: its output is the segment's only input.
+    pub(super) entry: Option<NodeIndex>,
+    /// The operators in topological order; the last one is the cut that ends the segment.
+    pub(super) ops: Vec<NodeIndex>,
+    /// Whether its exit reads its entry, directly or through sums.
+    pub(super) residual: bool,
+}
 
 /// What counts of an operator: everything but its name. The entry of a segment counts as a place
 /// only, whatever operator stands there.

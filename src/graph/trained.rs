@@ -12,6 +12,7 @@
 //! one input gradient earlier; with recomputation PEFT lets the embedding's output require a gradient
 //! all the same (`enable_input_require_grads`), so that is what is planned.
 
+use super::adapter::{Adapter, Trained};
 use super::error::GraphError;
 use super::op::{Edge, Op, OpKind, Parameter};
 use crate::spec::{LoraSpec, LoraTarget, ModelSpec};
@@ -19,30 +20,6 @@ use petgraph::graph::DiGraph;
 
 /// Layers that fine-tuning initialises, and so trains, whatever is frozen.
 const NEW_LAYERS: [&str; 2] = ["classifier", "span"];
-
-/// Which parameters of an operator are trained.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub enum Trained {
-    /// All that it has.
-    #[default]
-    All,
-    /// None of its own, but those of its adapters, if it has any.
-    Adapters(Vec<Adapter>),
-}
-
-/// An adapter: A \[input, rank\] and B \[rank, output\], whose product is added to `output` columns of
-/// the layer's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Adapter {
-    /// What it adapts.
-    pub target: LoraTarget,
-    /// Its rank (r).
-    pub rank: u64,
-    /// Width of the layer's input.
-    pub input: u64,
-    /// Width of what it adds.
-    pub output: u64,
-}
 
 impl Adapter {
     /// A and B, unsharded.
@@ -64,11 +41,6 @@ impl Adapter {
         };
         [parameter(a, [self.input, self.rank]), parameter(b, [self.rank, self.output])]
     }
-
-    /// r·(input + output).
-    pub(super) fn elements_f64(&self) -> f64 {
-        self.rank as f64 * (self.input as f64 + self.output as f64)
-    }
 }
 
 impl Parameter {
@@ -80,26 +52,6 @@ impl Parameter {
     /// Whether it is the B of an adapter, \[rank, output\].
     pub fn is_lora_b(&self) -> bool {
         self.name.ends_with(".lora_b")
-    }
-}
-
-impl Trained {
-    /// Whether the operator's own parameters stay as they are.
-    pub const fn is_frozen(&self) -> bool {
-        matches!(self, Trained::Adapters(_))
-    }
-
-    /// The adapters.
-    pub fn adapters(&self) -> &[Adapter] {
-        match self {
-            Trained::All => &[],
-            Trained::Adapters(adapters) => adapters,
-        }
-    }
-
-    /// Ranks of all adapters together.
-    pub fn total_rank(&self) -> u64 {
-        self.adapters().iter().fold(0, |sum, adapter| sum.saturating_add(adapter.rank))
     }
 }
 

@@ -1,8 +1,9 @@
 //! What one stage holds in memory at its peak, in whole bytes.
 
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageSettings, StageWork};
+use super::stage::StageSettings;
 use super::stage_parameters::StageParameters;
+use super::work::{BlockTimes, StageWork};
 use crate::plan::OptimizerSharding;
 use crate::units::Bytes;
 

@@ -2,7 +2,8 @@
 
 use super::memory::{MemoryModel, StageMemory};
 use super::schedule::InFlight;
-use super::stage::{BlockTimes, StageSettings, StageWork};
+use super::stage::StageSettings;
+use super::work::{BlockTimes, StageWork};
 use crate::plan::OptimizerSharding;
 use crate::units::{Bytes, SimTime};
 

@@ -10,11 +10,13 @@ pub mod stage;
 mod stage_parameters;
 pub mod streams;
 pub mod times;
+pub mod work;
 
 pub use memory::{MemoryModel, StageMemory};
 pub use program::{
     Action, BlockCode, Conversion, Input, LocalParameter, Operator, Placed, Program,
 };
 pub use schedule::{InFlight, Pipeline, Step};
-pub use stage::{BlockTimes, Prices, StageModel, StageSettings, StageWork};
+pub use stage::{Prices, StageModel, StageSettings};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageCollectives, StageTimes};
+pub use work::{BlockTimes, StageWork};

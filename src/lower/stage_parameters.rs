@@ -1,6 +1,6 @@
 //! Parameter elements of a stage.
 
-use super::stage::{BlockTimes, StageWork};
+use super::work::{BlockTimes, StageWork};
 
 /// Parameter elements of a chunk or a stage on one rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@
 //! before comes to nothing again where every row's sum of the stages before is no smaller now, or
 //! can not reach the cutoff: such sums are kept (dominance by states that are exhausted; Ibaraki 1977).
 
-use super::master::{Alive, Master, Reach, UNREACHABLE};
+use super::master_problem::{Alive, Master, Reach, UNREACHABLE};
 
 /// Nodes that a search visits after its last improvement before the columns are trimmed again.
 const TRIM_AFTER: u64 = 2_000;

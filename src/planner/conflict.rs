@@ -1,18 +1,7 @@
 //! Fixed parts of a plan that leave no combination at all: which, why, and the nearest that do.
 
-use super::space::{Pins, Space, divisors};
+use super::space::{Asked, Pins, Space, divisors};
 use crate::spec::ScheduleKind;
-
-/// A part that the user has fixed, in the user's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// Name of the flag, without its dashes.
-    pub flag: &'static str,
-    /// What was given.
-    pub text: String,
-    /// The least count that was given; nothing of words.
-    pub count: Option<u64>,
-}
 
 /// Why a space is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,26 +15,7 @@
 //! states the same problem for an ILP solver.
 
 use super::branch_and_bound::{BranchAndBound, Depth, Explored};
-
-/// One column, as the master sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Layers of the stage.
-    pub layers: u64,
-    /// Contribution to each row.
-    pub values: Vec<u64>,
-}
-
-/// An instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Master {
-    /// Columns of each stage.
-    pub stages: Vec<Vec<Entry>>,
-    /// Constant of each row.
-    pub constants: Vec<u64>,
-    /// Layers to place (L).
-    pub layers: u64,
-}
+use super::master_problem::{Alive, Master, Reach, UNREACHABLE};
 
 /// What came of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,40 +26,6 @@ pub enum MasterAnswer {
     NothingBelow,
     /// The node limit was reached; any improvement found so far.
     Undecided(Option<(Vec<usize>, u64)>),
-}
-
-/// No selection gets there: above any sum of durations.
-pub(super) const UNREACHABLE: u64 = u64::MAX / 4;
-
-/// Columns that may still be part of a selection below the cutoff, by stage, in ascending order.
-pub type Alive = Vec<Vec<usize>>;
-
-/// How many layers stages may place together: for every q those of stages q.. (or ..q), and no
-/// others, belong to a selection that places all layers.
-pub(super) struct Reach {
-    /// Fewest and most layers by q, and where they stand in a table.
-    pub(super) spans: Vec<(u64, u64, usize)>,
-    /// Length of a table.
-    pub(super) len: usize,
-}
-
-impl Reach {
-    fn new(spans: impl Iterator<Item = (u64, u64)>) -> Reach {
-        let mut len = 0;
-        let place = |(low, high): (u64, u64)| {
-            let start = len;
-            len += (high + 1).saturating_sub(low) as usize;
-            (low, high, start)
-        };
-        let spans = spans.map(place).collect();
-        Reach { spans, len }
-    }
-
-    /// Where the entry of `layers` layers stands in a table, if it is within reach.
-    pub(super) fn index(&self, q: usize, layers: u64) -> Option<usize> {
-        let (low, high, start) = self.spans[q];
-        (low..=high).contains(&layers).then(|| start + (layers - low) as usize)
-    }
 }
 
 /// The reach of the columns that are alive.
@@ -99,21 +46,6 @@ impl Master {
     /// without an improvement.
     pub fn solve(&self, cutoff: u64, limit: u64) -> MasterAnswer {
         self.solve_among(&mut self.all(), cutoff, limit)
-    }
-
-    /// All columns.
-    pub fn all(&self) -> Alive {
-        self.stages.iter().map(|stage| (0..stage.len()).collect()).collect()
-    }
-
-    /// Adds a row; `value` is what column k of stage q contributes to it.
-    pub fn add_row(&mut self, constant: u64, value: impl Fn(usize, usize) -> u64) {
-        self.constants.push(constant);
-        for (q, stage) in self.stages.iter_mut().enumerate() {
-            for (k, entry) in stage.iter_mut().enumerate() {
-                entry.values.push(value(q, k));
-            }
-        }
     }
 
     /// [`Master::solve`] among the columns in `alive`, which loses those that can not be part of a
@@ -150,15 +82,6 @@ impl Master {
             }
         }
         best.map_or(MasterAnswer::NothingBelow, |(chosen, value)| MasterAnswer::Best(chosen, value))
-    }
-
-    /// The largest row of a selection.
-    pub fn value(&self, chosen: &[usize]) -> u64 {
-        let row = |r: usize| {
-            let parts = chosen.iter().zip(&self.stages);
-            self.constants[r] + parts.map(|(k, stage)| stage[*k].values[r]).sum::<u64>()
-        };
-        (0..self.constants.len()).map(row).max().unwrap_or(0)
     }
 
     /// Removes from `alive` the columns that can not be part of a selection below `cutoff`, and

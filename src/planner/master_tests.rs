@@ -1,6 +1,7 @@
 //! The master problem against all selections listed.
 
-use super::master::{Entry, Master, MasterAnswer};
+use super::master::MasterAnswer;
+use super::master_problem::{Entry, Master};
 use proptest::prelude::*;
 
 fn brute_force(master: &Master) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! The search for the best plan, with its proof.
 
+pub mod answer;
 pub mod block;
 pub mod block_choices;
 pub mod bound;
@@ -14,6 +15,7 @@ pub mod infeasible;
 pub mod job;
 pub mod master;
 pub mod master_ilp;
+pub mod master_problem;
 pub mod memory_bound;
 pub mod objective;
 pub mod outcome;

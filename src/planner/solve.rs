@@ -10,7 +10,8 @@
 use super::bound::BoundInput;
 use super::column::{Column, ColumnMaker};
 use super::costs::{BlockSet, Costs};
-use super::master::{Entry, Master, MasterAnswer};
+use super::master::MasterAnswer;
+use super::master_problem::{Entry, Master};
 use super::memory_bound::MemoryBound;
 use super::pipeline_shape::PipelineShape;
 use super::space::{Candidate, Space};

@@ -1,9 +1,19 @@
 //! Every combination of ways, batch, schedule and sharding that divides as model and batch demand.
 
-use super::conflict::Asked;
 use crate::mesh::Mesh;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::spec::ScheduleKind;
+
+/// A part that the user has fixed, in the user's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Name of the flag, without its dashes.
+    pub flag: &'static str,
+    /// What was given.
+    pub text: String,
+    /// The least count that was given; nothing of words.
+    pub count: Option<u64>,
+}
 
 /// One outer choice. Its stages, their layers and their recomputation are still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +49,16 @@ impl Candidate {
     /// Ranks that hold the same parameters (d·c): gradients are summed over them.
     pub const fn replicas(&self) -> u64 {
         self.data * self.context
+    }
+
+    /// It in short: `t8 p8 d1 b1 v2`, with `c2` after the data-parallel ways where sequences are split.
+    pub fn label(&self) -> String {
+        let c = self;
+        let context = if c.context > 1 { format!(" c{}", c.context) } else { String::new() };
+        format!(
+            "t{} p{} d{}{context} b{} v{}",
+            c.tensor, c.pipeline, c.data, c.micro_batch, c.chunks
+        )
     }
 
     /// Its ranks.

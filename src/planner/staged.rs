@@ -4,7 +4,7 @@ use super::block_choices::block_times;
 use super::choice::Choice;
 use super::costs::Costs;
 use super::job::Job;
-use crate::lower::stage::StageWork;
+use crate::lower::work::StageWork;
 use crate::lower::{
     BlockTimes, Links, Pipeline, StageCollectives, StageMemory, StageModel, StageTimes,
 };

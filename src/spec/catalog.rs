@@ -1,18 +1,15 @@
 //! Names: files of the working folder first, then the catalogue compiled into the binary.
 
-use super::diagnostic::{Diagnostic, Mark, Source, SpecError, quoted};
+use super::diagnostic::{Diagnostic, Source, SpecError, quoted};
 use super::nearest::{family, nearest};
-use std::fs::{self, File};
-use std::io::Read;
+use super::read::read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 
 /// Most names of a family that are listed.
 const FAMILY: usize = 8;
-
-/// Largest file that is read.
-const MAX_FILE: u64 = 1_000_000;
 
 /// What a file describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,59 +246,6 @@ fn plan_help(folder: &Path, name: &str) -> String {
         return "give the path of a plan that `lmplan search` has written, or of its folder".into();
     }
     format!("give a plan or the folder of a report; there are `{}`", reports.join("`, `"))
-}
-
-/// Reads a file: at most 1 MB of UTF-8.
-///
-/// # Errors
-/// A file that can not be read, is larger, or is not UTF-8.
-pub fn read(path: &Path, shown: String) -> Result<Source, SpecError> {
-    read_at_most(path, shown, MAX_FILE)
-}
-
-/// Reads a file of at most `most` bytes of UTF-8.
-///
-/// # Errors
-/// A file that can not be read, is larger, or is not UTF-8.
-pub fn read_at_most(path: &Path, shown: String, most: u64) -> Result<Source, SpecError> {
-    let unreadable = |error: std::io::Error| {
-        let message = format!("the file can not be read: {error}");
-        SpecError::from(Diagnostic::unplaced("spec::unreadable", message, Some(&shown), None))
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    decode_at_most(bytes, shown, most)
-}
-
-/// The text of a file's bytes.
-///
-/// # Errors
-/// More than 1 MB, or bytes that are not UTF-8 (with line and column of the first).
-pub fn decode(bytes: Vec<u8>, name: String) -> Result<Source, SpecError> {
-    decode_at_most(bytes, name, MAX_FILE)
-}
-
-fn decode_at_most(bytes: Vec<u8>, name: String, most: u64) -> Result<Source, SpecError> {
-    if bytes.len() as u64 > most {
-        let help = Some("no file needs so much; is it the right one?".into());
-        let message = format!("the file is larger than {} MB", most / 1_000_000);
-        return Err(Diagnostic::unplaced("spec::size", message, Some(&name), help).into());
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { name, text: text.trim_start_matches('\u{feff}').to_owned() }),
-        Err(error) => {
-            let good = error.utf8_error().valid_up_to();
-            let byte = error.as_bytes().get(good).copied().unwrap_or_default();
-            let text = String::from_utf8_lossy(error.as_bytes());
-            let source = Source { name, text: text.into_owned() };
-            let message = format!("byte 0x{byte:02x} is not UTF-8");
-            let mark = Mark { span: good..good, label: "" };
-            let help = Some("save the file as UTF-8 text".into());
-            let diagnostic = Diagnostic::placed("yaml::utf8", message, &source, mark, None, help);
-            Err(diagnostic.into())
-        }
-    }
 }
 
 /// Names of the YAML files of a folder, sorted; none where it can not be read.

@@ -132,7 +132,7 @@ fn driver_of(text: &str) -> Option<String> {
 /// # Errors
 /// A file that can not be read or is no device file.
 pub fn read_measured(path: &Path) -> Result<DeviceSpec, super::SpecError> {
-    let source: Source = super::catalog::read(path, path.display().to_string())?;
+    let source: Source = super::read::read(path, path.display().to_string())?;
     super::parse(&source)
 }
 

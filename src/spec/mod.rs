@@ -7,9 +7,11 @@ pub mod diagnostic;
 pub mod load;
 mod lora;
 pub mod machine;
+mod measured;
 pub mod model;
 mod nearest;
 mod observed;
+pub mod read;
 pub mod schema;
 pub mod stack;
 mod structure;
@@ -23,12 +25,13 @@ pub use cluster::{
 };
 pub use device::{
     Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
-    MeasuredRow, MeasuredTable, Pace,
+    MeasuredTable, Pace,
 };
 pub use diagnostic::{Diagnostic, Finding, Source, SpecError};
 pub(crate) use diagnostic::{Mark, quoted};
 pub use load::{Document, load, load_cluster, load_device, load_model, load_stack, parse, placed};
 pub use lora::{LoraSpec, LoraTarget};
+pub use measured::MeasuredRow;
 pub use model::{
     Activation, Family, ModelSpec, MoeSpec, Norm, NormPlacement, Objective, Optimizer,
     ParallelBranches, Position, Precision, TrainingSpec,

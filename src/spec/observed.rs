@@ -1,7 +1,7 @@
 //! What was seen of a device beside the kernels that are priced: for readers, and for who fits
 //! constants by hand. Nothing is predicted from it.
 
-use super::device::MeasuredRow;
+use super::measured::MeasuredRow;
 use crate::units::{BytesPerSecond, Seconds, Watts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,8 @@
 //! A row of `training.csv` becomes a model, a cluster, a software stack and a plan, which go the
 //! ordinary way; the result is held against what the row measured.
 
+pub mod cells;
+pub mod compared_memory;
 pub mod hardware;
 pub mod interval;
 pub mod kinds;
@@ -21,7 +23,7 @@ pub use row::MeasuredRun;
 pub use run::{Compared, compare, compare_with};
 pub use skip::Skip;
 pub use summary::{Summary, summarise};
-pub use table::{TableError, read_runs};
+pub use table::read_runs;
 
 /// The measured training runs that come with lmplan.
 pub const TRAINING: &str = include_str!("../../tests/data/published/training.csv");

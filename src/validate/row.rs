@@ -1,6 +1,6 @@
 //! A measured run, as its table gives it. Empty cells are `None`.
 
-use super::table::{Cells, TableError};
+use super::cells::{Cells, TableError};
 
 /// One measured run.
 #[derive(Debug, Clone, PartialEq, Default)]

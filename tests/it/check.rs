@@ -2,11 +2,12 @@
 
 use lmplan::check::{Check, CheckInput, Severity, check};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::answer::{Answer, Planned, plan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::predict::predict;
-use lmplan::planner::request::{Answer, Planned, Request, plan};
+use lmplan::planner::request::Request;
 use lmplan::planner::space::Pins;
 use lmplan::spec::{Cluster, LoraSpec, ScheduleKind, load_model, load_stack};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use lmplan::graph::{GraphError, build};
 use lmplan::import::{Imported, Options, hugging_face};
-use lmplan::spec::catalog::decode;
+use lmplan::spec::read::decode;
 use lmplan::spec::{Objective, Source, SpecError, load_model, parse};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};

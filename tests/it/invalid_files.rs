@@ -2,7 +2,7 @@
 //! once. `BLESS=1 cargo test invalid_files` writes what is said now; read the difference.
 
 use lmplan::plan::Plan;
-use lmplan::spec::catalog::decode;
+use lmplan::spec::read::decode;
 use lmplan::spec::{ClusterSpec, DeviceSpec, Document, ModelSpec, SpecError, StackSpec, parse};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -3,8 +3,8 @@
 use lmplan::plan::OptimizerSharding;
 use lmplan::report::Accuracy;
 use lmplan::spec::{Activation, NormPlacement, Optimizer, Precision, ScheduleKind};
+use lmplan::validate::compared_memory::compare_memory;
 use lmplan::validate::interval::Intervals;
-use lmplan::validate::memory::compare_memory;
 use lmplan::validate::plan::{global_batch, plans, ways};
 use lmplan::validate::{
     Compared, MEMORY, MeasuredRun, Skip, TRAINING, compare, read_runs, summarise,

@@ -1,7 +1,8 @@
 //! The ILP solvers: small programs with known answers, random ones against brute force and against
 //! each other, and the planner's master problem under every backend of the build.
 
-use lmplan::planner::master::{Entry, Master, MasterAnswer};
+use lmplan::planner::master::MasterAnswer;
+use lmplan::planner::master_problem::{Entry, Master};
 use lmplan::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ use crate::explain::{Difference, Side, differences, sentences};
 use crate::plan::Plan;
 use crate::planner::predict::predict;
 use crate::sim::Prediction;
-use crate::spec::{Cluster, catalog};
+use crate::spec::{Cluster, read};
 use crate::units::signed_percent;
 use clap::Args;
 use serde::Deserialize;
@@ -93,7 +93,7 @@ struct Results {
 
 /// The plan and prediction of a `search.json` or `prediction.json`.
 fn results(path: &Path) -> Result<(Plan, Prediction), Failure> {
-    let source = catalog::read_at_most(path, path.display().to_string(), MAX_RESULTS)?;
+    let source = read::read_at_most(path, path.display().to_string(), MAX_RESULTS)?;
     let bad = |what: String| Failure::BadInput(format!("`{}`: {what}", path.display()));
     let value: Value = serde_json::from_str(&source.text)
         .map_err(|error| bad(format!("the file is no JSON: {error}; {GOOD}")))?;

@@ -10,7 +10,7 @@ use crate::planner::conflict::Conflict;
 use crate::planner::infeasible::conflict;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
-use crate::planner::request::label;
+use crate::planner::space::Candidate;
 use crate::sim::Prediction;
 use crate::units::{Bytes, Seconds, signed_percent};
 use clap::Args;
@@ -94,7 +94,7 @@ fn line(format: Format, bullet: &str, sentence: &str) -> String {
 
 fn title(loaded: &PlannedJob) -> String {
     let plan = &loaded.plan;
-    format!("{} on {}: {}", plan.model, plan.cluster, label(&loaded.choice.candidate))
+    format!("{} on {}: {}", plan.model, plan.cluster, loaded.choice.candidate.label())
 }
 
 /// Another choice.
@@ -131,7 +131,7 @@ fn why_not(subject: &ExplainInput<'_>, other: &WhyNot<'_>) -> Vec<String> {
             vec![
                 format!(
                     "The best such plan is {}: {} an iteration, {word}",
-                    label(candidate),
+                    candidate.label(),
                     Seconds::new(theirs),
                 ),
                 format!("Where that comes from: {}", grown(subject.prediction, prediction)),
@@ -145,7 +145,7 @@ fn why_not(subject: &ExplainInput<'_>, other: &WhyNot<'_>) -> Vec<String> {
         Outcome::Overflows { candidate, stage, needs, room } => vec![format!(
             "No such plan fits: the closest, {}, needs {needs} on stage {stage}, {} more than the \
              {room} that there are",
-            label(candidate),
+            candidate.label(),
             needs.saturating_sub(*room)
         )],
         Outcome::Nothing => match &other.conflict {
@@ -197,7 +197,7 @@ fn fields(subject: &ExplainInput<'_>, change: &str, outcome: &Outcome) -> Map<St
     let value = json!({
         "change": change,
         "outcome": word,
-        "plan": candidate.map(label),
+        "plan": candidate.map(Candidate::label),
         "iteration_time_s": time,
         "slower": time.map(|time| time / ours - 1.0),
         "peak_memory_bytes": peak,

@@ -7,7 +7,7 @@ use crate::cli::table::{Table, TableRow};
 use crate::cli::{Failure, output};
 use crate::graph::{GraphError, build};
 use crate::import::{Imported, Options, hugging_face};
-use crate::spec::catalog::read;
+use crate::spec::read::read;
 use crate::spec::{Finding, Objective, Precision, SpecError};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};

@@ -11,10 +11,11 @@ use crate::cli::pins::PinArgs;
 use crate::cli::tuning_args::DatasetArgs;
 use crate::cli::watch::Watch;
 use crate::cli::{Failure, interrupt};
+use crate::planner::answer::{Answer, Planned, plan};
 use crate::planner::infeasible::Infeasibility;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
-use crate::planner::request::{Answer, Planned, Request, plan};
+use crate::planner::request::Request;
 use crate::planner::space::Pins;
 use crate::planner::{SearchOutcome, SearchStatus};
 use crate::report::Origin;
@@ -191,7 +192,7 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
         "no plan meets the deadline of {deadline}: the fastest, {}, takes {} an iteration and {run} \
          for the run\nhelp: `--deadline {}`\nhelp: {factor:.1} times as many devices, if speed grew \
          with their number",
-        crate::planner::request::label(&missed.candidate),
+        missed.candidate.label(),
         missed.time.seconds(),
         rounded_up(run.get() / 86_400.0),
     );
@@ -302,7 +303,7 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
 fn infeasible_json(why: &Infeasibility) -> serde_json::Value {
     let closest = why.closest.as_ref().map(|closest| {
         serde_json::json!({
-            "candidate": crate::planner::request::label(&closest.candidate),
+            "candidate": closest.candidate.label(),
             "stage": closest.stage,
             "needs_bytes": closest.memory.total().get(),
         })

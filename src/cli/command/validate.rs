@@ -3,7 +3,7 @@
 use crate::cli::args::Format;
 use crate::cli::{Failure, output, table};
 use crate::report::{self, Accuracy};
-use crate::validate::memory::compare_memory;
+use crate::validate::compared_memory::compare_memory;
 use crate::validate::{self, Compared, MeasuredRun};
 use clap::Args;
 use std::io::Write;

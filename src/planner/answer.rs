@@ -1,0 +1,209 @@
+//! The planner's answer: search, simulate, certify as one call.
+
+use super::Error;
+use super::certificate;
+use super::choice::Choice;
+use super::infeasible::{Infeasibility, explain};
+use super::job::Job;
+use super::objective::{Objective, Score};
+use super::outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
+use super::predict::predict;
+use super::request::Request;
+use super::search::{Found, Options, Progress, search};
+use super::space::Candidate;
+use crate::sim::Timeline;
+use crate::solver::Backend;
+
+/// A search that found a plan.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan and all that is said about it; the wall time is the caller's to add.
+    pub outcome: SearchOutcome,
+    /// One iteration of the best plan.
+    pub timeline: Timeline,
+    /// `certificate.json`.
+    pub certificate: Vec<u8>,
+    /// What the certificate says, in sentences.
+    pub certificate_summary: Vec<String>,
+}
+
+/// The answer.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A plan.
+    Planned(Box<Planned>),
+    /// No plan fits, and why.
+    Infeasible(Box<Infeasibility>),
+    /// Stopped before any plan was found.
+    Nothing(SearchStatus),
+}
+
+impl Answer {
+    /// The plan.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn planned(self) -> Result<Planned, Error> {
+        match self {
+            Answer::Planned(planned) => Ok(*planned),
+            Answer::Infeasible(why) => Err(Error::Infeasible(why)),
+            Answer::Nothing(status) => Err(Error::Stopped(status)),
+        }
+    }
+}
+
+/// Searches for the best plan of `job`. `stop` is asked between batches of work and `progress`
+/// told.
+pub fn plan(
+    job: &Job,
+    request: &Request,
+    stop: &(dyn Fn() -> Option<SearchStatus> + Sync),
+    progress: &mut dyn FnMut(&Progress),
+) -> Answer {
+    let space = job.space(request.pins.clone());
+    let options = Options { objective: request.objective, top: request.top, stop, progress };
+    let found = search(&space, job, options);
+    if found.best.is_empty() {
+        return match found.status {
+            SearchStatus::Infeasible => Answer::Infeasible(Box::new(explain(job, &space, request))),
+            status => Answer::Nothing(status),
+        };
+    }
+    let choices = Choice::of_found(job, &found);
+    let names = request.names.each_ref().map(String::as_str);
+    let mut predictions = choices.iter().filter_map(|choice| {
+        let predicted = predict(job, choice)?;
+        Some((choice.plan(job, names), predicted))
+    });
+    let Some((plan, best)) = predictions.next() else {
+        return Answer::Nothing(found.status);
+    };
+    let alternatives = predictions
+        .map(|(plan, predicted)| Alternative { plan, prediction: predicted.prediction })
+        .collect();
+    let outcome = SearchOutcome {
+        schema: "lmplan.search/1".to_owned(),
+        plan,
+        prediction: best.prediction,
+        search: summary(request.objective, &found),
+        alternatives,
+        assumptions: assumptions(job, &choices[0]),
+        frontier: found.frontier.iter().map(point).collect(),
+    };
+    let (certificate, certificate_summary) =
+        certificate::write(job, &space, request, &found, &choices[0], &outcome.plan);
+    let timeline = best.timeline;
+    Answer::Planned(Box::new(Planned { outcome, timeline, certificate, certificate_summary }))
+}
+
+fn point(
+    (candidate, time, peak): &(Candidate, crate::units::SimTime, crate::units::Bytes),
+) -> CandidatePoint {
+    CandidatePoint {
+        label: candidate.label(),
+        iteration_time_s: time.seconds().get(),
+        peak_memory_bytes: peak.get(),
+    }
+}
+
+fn summary(objective: Objective, found: &Found) -> SearchSummary {
+    let (mut bound_s, mut gap) = (0.0, 0.0);
+    if let Some(best) = found.best.first() {
+        let devices = best.candidate.devices();
+        let score = objective.score(best.time, devices);
+        let bound = objective_time(objective, found.lower_bound.min(score), devices);
+        bound_s = bound.min(best.time.seconds().get());
+        gap = if found.lower_bound >= score {
+            0.0
+        } else {
+            (score - found.lower_bound) as f64 / score as f64
+        };
+    }
+    SearchSummary {
+        status: found.status,
+        candidates: found.candidates,
+        solved: found.solved,
+        pruned: found.pruned,
+        lower_bound_s: bound_s,
+        gap,
+        wall_time_s: None,
+        solver: Backend::best().name().to_owned(),
+    }
+}
+
+/// The iteration time that a score means on a number of devices, in seconds.
+fn objective_time(objective: Objective, score: Score, devices: u64) -> f64 {
+    match objective {
+        Objective::Time => score as f64 * 1e-12,
+        Objective::Cost { .. } => score as f64 * 1e-12 / devices as f64,
+        Objective::Devices { .. } => (score & u128::from(u64::MAX)) as f64 * 1e-12,
+    }
+}
+
+/// What the prediction takes for granted.
+pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
+    let stack = &job.stack;
+    let c = &choice.candidate;
+    let mut list = vec![
+        format!(
+            "The software stack does what `{}` says: {} attention, {}.",
+            stack.name,
+            if stack.flash_attention { "fused" } else { "unfused" },
+            overlap_words(job, c)
+        ),
+        format!(
+            "Every device meets its power limit at {:.0} % of its matrix peak and clocks lower above, and reaches {:.0} % of its memory bandwidth.",
+            job.device.kernels.power_limited_rate * 100.0,
+            job.device.kernels.memory_efficiency * 100.0
+        ),
+        format!(
+            "{} are set aside on each device for the runtime and {} for each communicator; {:.0} % of \
+             activations and workspace are lost to fragmentation.",
+            stack.context_memory,
+            stack.communicator_memory,
+            stack.fragmentation * 100.0
+        ),
+        "Ranks fill nodes in order: tensor-parallel innermost, then data, then pipeline."
+            .to_owned(),
+        "All devices run at the same speed; there are no failures and no data stalls.".to_owned(),
+    ];
+    if job.model.dropout() != (0.0, 0.0) {
+        list.push("Dropout is on, as the model says.".to_owned());
+    }
+    list.extend(lora_words(job));
+    list
+}
+
+/// What is taken for granted of adapters.
+fn lora_words(job: &Job) -> Vec<String> {
+    let Some(lora) = &job.model.training.lora else { return Vec::new() };
+    let [trained, frozen] = [job.graph.trained_parameters(), job.graph.frozen_parameters()];
+    vec![
+        format!(
+            "LoRA of {}: {trained} parameters are trained; {frozen} are frozen and have neither \
+             gradients nor optimizer states.",
+            lora.words()
+        ),
+        "Gradients flow down to the embedding, as in PEFT with recomputation; adapters are split as \
+         the layers that they stand beside, and have no dropout."
+            .to_owned(),
+        "No run with adapters is among the measured runs that the interval comes from.".to_owned(),
+    ]
+}
+
+fn overlap_words(job: &Job, c: &Candidate) -> String {
+    let mut words = Vec::new();
+    if c.replicas() > 1 {
+        let word = if job.stack.overlap_gradient_reduce { "beside" } else { "after" };
+        words.push(format!("gradients are reduced {word} the backward pass"));
+    }
+    if c.pipeline > 1 {
+        let hidden = job.stack.overlap_p2p && c.chunks > 1;
+        let word = if hidden { "run beside computation" } else { "are waited for" };
+        words.push(format!("pipeline transfers {word}"));
+    }
+    if c.tensor > 1 {
+        words.push("tensor-parallel collectives are waited for".to_owned());
+    }
+    if words.is_empty() { "nothing is communicated".to_owned() } else { words.join(", ") }
+}
