@@ -133,7 +133,7 @@ pub fn job_findings(model: &ModelSpec, cluster: &Cluster) -> Vec<Finding> {
         let message =
             format!("device {} has no peak for `{}`", quoted(&group.device.name), precision.name());
         let finding = Finding::new("job::precision", "training/precision", message)
-            .help(format!("it has {}", known.join(" and ")));
+            .help(format!("it has {} (whether the job fits was not tried)", known.join(" and ")));
         if !findings.contains(&finding) {
             findings.push(finding);
         }
