@@ -1,6 +1,7 @@
 //! The files of `models/` and `hardware/` are all compiled in, and all valid.
 
 use lmplan::spec::catalog::{Kind, find, names};
+use lmplan::spec::machine::LOCALHOST_CORE;
 use lmplan::spec::{Cluster, Document, SpecError, load_device, load_model, load_stack};
 use std::path::Path;
 
@@ -22,7 +23,11 @@ fn every_file_is_compiled_in() {
             if path.extension().is_some_and(|extension| extension == "yaml") {
                 let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
                 let text = std::fs::read_to_string(&path).unwrap();
-                assert_eq!(find(kind, &stem, empty.path()).unwrap().text, text, "{stem}");
+                let found = find(kind, &stem, empty.path()).unwrap();
+                // This machine's own device is what was measured on it, where it was.
+                if found.name.starts_with("catalogue:") || stem != LOCALHOST_CORE {
+                    assert_eq!(found.text, text, "{stem}");
+                }
                 on_disk.push(stem);
             }
         }
