@@ -33,7 +33,8 @@ cargo test --all-targets
 cargo test --doc
 case ${1:-} in quick) exit ;; esac
 step "tests, HiGHS beside microlp"
-scripts/build-highs.sh test --test solvers
+CARGO_TARGET_DIR=${LMPLAN_HIGHS_TARGET:-target/highs} \
+    scripts/build-highs.sh test --release --test solvers
 case ${1:-} in bare) exit ;; esac
 step "tests, executor on libtorch"
 if cargo clippy --version >/dev/null 2>&1; then
