@@ -2,8 +2,7 @@
 
 use super::{Check, CheckInput};
 use crate::graph::{BlockKind, OpKind};
-use crate::plan::Strategy;
-use crate::plan::{OptimizerSharding, Plan};
+use crate::plan::{OptimizerSharding, Plan, Strategy};
 use crate::spec::{Optimizer, Precision, ScheduleKind};
 use serde_json::Value;
 

@@ -38,34 +38,35 @@ fn like(cluster: &ClusterSpec) -> Vec<(u64, String)> {
     found
 }
 
+/// All clusters that a name stands for, with their names.
+fn clusters() -> impl Iterator<Item = (Cluster, String)> {
+    let folder = Path::new(".");
+    let names = names_from(Kind::Cluster, folder).into_iter();
+    names.filter_map(move |name| Some((Cluster::load(&name, folder).ok()?.0, name)))
+}
+
 /// The cluster of that name, or of that name up to its size (`a100` of `a100x8`): the one nearest to
 /// `devices`.
 pub fn called(name: &str, devices: u64) -> Option<String> {
-    let folder = Path::new(".");
-    let size = |given: &str| Some(Cluster::load(given, folder).ok()?.0.num_devices());
-    let mut found: Vec<(u64, String)> = names_from(Kind::Cluster, folder)
-        .into_iter()
-        .filter(|known| known.starts_with(name))
-        .filter_map(|known| {
-            let own = size(&known)?;
-            let kind = sizeless(&known, own);
-            (known == name || kind.strip_suffix('x') == Some(name)).then_some((own, known))
-        })
-        .collect();
-    found.sort_by_key(|(own, known)| (known != name, own.abs_diff(devices), *own));
-    found.into_iter().next().map(|(_, known)| known)
+    let is_called = |(cluster, known): &(Cluster, String)| {
+        let kind = sizeless(known, cluster.num_devices());
+        known == name || kind.strip_suffix('x') == Some(name)
+    };
+    let nearest = |(cluster, known): &(Cluster, String)| {
+        let own = cluster.num_devices();
+        (known != name, own.abs_diff(devices), own)
+    };
+    clusters().filter(is_called).min_by_key(nearest).map(|(_, known)| known)
 }
 
-/// Clusters of as many devices with so much memory on each that a plan of `pins` fits, at most three,
-/// those of the least memory first. `need`: what the plan that comes closest needs on a device.
-pub fn roomier(job: &Job, pins: &Pins, devices: u64, need: Bytes) -> Vec<String> {
-    let folder = Path::new(".");
-    let mut found: Vec<(Bytes, String)> = names_from(Kind::Cluster, folder)
-        .into_iter()
-        .filter_map(|name| {
-            let (cluster, _) = Cluster::load(&name, folder).ok()?;
+/// Clusters of as many devices as the job's with so much memory on each that a plan of `pins` fits, at
+/// most three, those of the least memory first. `need`: what the plan that comes closest needs on a
+/// device.
+pub fn roomier(job: &Job, pins: &Pins, need: Bytes) -> Option<String> {
+    let mut found: Vec<(Bytes, String)> = clusters()
+        .filter_map(|(cluster, name)| {
             let memory = cluster.groups.iter().map(|group| group.device.memory).min()?;
-            let enough = memory >= need && cluster.num_devices() == devices;
+            let enough = memory >= need && cluster.num_devices() == job.devices;
             if !enough || !spec::job_findings(&job.model, &cluster).is_empty() {
                 return None;
             }
@@ -74,13 +75,8 @@ pub fn roomier(job: &Job, pins: &Pins, devices: u64, need: Bytes) -> Vec<String>
         })
         .collect();
     found.sort();
-    found.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// [`roomier`] clusters in words.
-pub fn roomier_words(job: &Job, pins: &Pins, devices: u64, need: Bytes) -> Option<String> {
-    let names = roomier(job, pins, devices, need);
-    let names: Vec<String> = names.iter().map(|name| format!("`--cluster {name}`")).collect();
+    let names: Vec<String> =
+        found.iter().take(3).map(|(_, name)| format!("`--cluster {name}`")).collect();
     (!names.is_empty())
         .then(|| format!("{}: devices with more memory, on which a plan fits", names.join(" or ")))
 }
@@ -101,12 +97,9 @@ pub fn job_findings(model: &ModelSpec, cluster: &Cluster) -> Vec<Finding> {
 /// Clusters of about as many devices whose devices have a peak for a model's precision, three at most,
 /// those with the least first.
 fn with_peak(model: &ModelSpec, cluster: &Cluster) -> Vec<String> {
-    let folder = Path::new(".");
     let devices = cluster.num_devices();
-    let mut found: Vec<(u64, f64, String)> = names_from(Kind::Cluster, folder)
-        .into_iter()
-        .filter_map(|name| {
-            let (other, _) = Cluster::load(&name, folder).ok()?;
+    let mut found: Vec<(u64, f64, String)> = clusters()
+        .filter_map(|(other, name)| {
             let [group] = other.groups.as_slice() else { return None };
             let peak = group.device.peak.get(&model.training.precision)?.get();
             Some((other.num_devices().abs_diff(devices), peak, format!("`--cluster {name}`")))

@@ -2,7 +2,6 @@
 
 use super::error::ExecutorError;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Why a rank failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +32,6 @@ impl Failure {
     pub(super) fn of_rank(&self, rank: u64) -> ExecutorError {
         let text = format!("rank {rank}: {}", self.why);
         if self.follows { ExecutorError::Unanswered(text) } else { ExecutorError::Rank(text) }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
     }
 }
 

@@ -6,8 +6,7 @@
 
 use super::schedule::{Pipeline, Step};
 use crate::graph::{BlockKind, Op, OpKind, Parameter};
-use crate::plan::Strategy;
-use crate::plan::{OptimizerSharding, Recompute};
+use crate::plan::{OptimizerSharding, Recompute, Strategy};
 use crate::sharding::{Instruction, Layout, Sharding, TensorShape};
 
 /// From one layout to another, and what that takes; nothing where they are the same.

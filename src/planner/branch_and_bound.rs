@@ -49,14 +49,14 @@ impl Explored {
     }
 
     fn add(&mut self, sums: &[u64]) {
-        if self.tried.len() < VAIN * sums.len() {
+        if self.tried.len() < MOST_TRIED * sums.len() {
             self.tried.extend(sums);
         }
     }
 }
 
 /// Sums that are kept for each number of layers before a stage.
-const VAIN: usize = 512;
+const MOST_TRIED: usize = 512;
 
 /// Depth-first search state.
 pub(super) struct BranchAndBound<'a> {

@@ -7,8 +7,9 @@ use super::search::Found;
 use super::solve::Solution;
 use super::space::Candidate;
 use crate::graph::BlockKind;
-use crate::plan::Strategy;
-use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use crate::plan::{
+    Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan, Strategy,
+};
 use crate::spec::ScheduleKind;
 use std::collections::BTreeMap;
 use std::ops::Range;

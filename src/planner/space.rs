@@ -42,13 +42,13 @@ pub struct Candidate {
 
 impl Candidate {
     /// Devices that it uses.
-    pub const fn devices(&self) -> u64 {
-        self.tensor * self.pipeline * self.data * self.context
+    pub fn devices(&self) -> u64 {
+        self.mesh().ranks()
     }
 
     /// Ranks that hold the same parameters (d·c): gradients are summed over them.
-    pub const fn replicas(&self) -> u64 {
-        self.data * self.context
+    pub fn replicas(&self) -> u64 {
+        self.mesh().replicas()
     }
 
     /// It in short: `t8 p8 d1 b1 v2`, with `c2` after the data-parallel ways where sequences are split.

@@ -45,7 +45,7 @@ fn each_is_refused_as_written_beside_it() {
         let start = Instant::now();
         let outcome = read_as(kind, &name, bytes);
         let duration = start.elapsed();
-        assert!(duration < Duration::from_secs(10), "{name} took {duration:?}");
+        assert!(duration < Duration::from_millis(250), "{name} took {duration:?}");
         let Err(error) = outcome else {
             differences.push(format!("{name} was accepted"));
             continue;
@@ -79,6 +79,6 @@ fn a_megabyte_of_openers_comes_back_at_once() {
         let start = Instant::now();
         let outcome = read_as("model", "openers.yaml", text.into_bytes());
         assert!(outcome.is_err(), "{opener:?} was accepted");
-        assert!(start.elapsed() < Duration::from_secs(10), "{opener:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{opener:?}: {:?}", start.elapsed());
     }
 }

@@ -198,7 +198,7 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
 /// How many devices of a cluster's kind would do.
 fn enough(args: &CapacityArgs, cluster: &GridCluster, job: &Job, space: &Space) -> Vec<String> {
     let need = closest(job, space).map(|closest| closest.memory.total());
-    let roomier = need.and_then(|need| advice::roomier_words(job, &space.pins, job.devices, need));
+    let roomier = need.and_then(|need| advice::roomier(job, &space.pins, need));
     let Some((devices, as_fixed)) = devices_needed(job, space) else {
         return roomier.into_iter().collect();
     };

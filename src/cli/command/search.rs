@@ -217,7 +217,7 @@ fn other_names(args: &SearchArgs, job: &Job, why: &Infeasibility) -> String {
     let stacks = stacks.map(|stacks| format!("\nhelp: {stacks}"));
     let roomier = why.devices.and(why.closest.as_ref()).and_then(|closest| {
         let need = closest.memory.total();
-        advice::roomier_words(job, &pins(args, job), job.devices, need)
+        advice::roomier(job, &pins(args, job), need)
     });
     let roomier = roomier.map(|roomier| format!("\nhelp: {roomier}"));
     larger.into_iter().chain(roomier).chain(stacks).collect()
