@@ -176,7 +176,12 @@ pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option
         .map(|(_, name, _)| named(name))
         .collect();
     if !fitting.is_empty() {
-        return Some(format!("{kinds} with {}", fitting.join(" or ")));
+        let of = if all > fitting.len() {
+            format!(", where a plan fits; {all} stacks have it")
+        } else {
+            String::new()
+        };
+        return Some(format!("{kinds} with {}{of}", fitting.join(" or ")));
     }
     let tried: Vec<String> = found.iter().map(|(_, name, _)| format!("`{name}`")).collect();
     (!tried.is_empty()).then(|| {
