@@ -12,9 +12,10 @@
 //! families that each plan is run in (1).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints what it does")]
 
-use lmplan::executor::numerics::{self, Found};
-use lmplan::executor::task::{Mode, Task};
-use lmplan::executor::world::World;
+use lmplan::executor::ranks::task::{Mode, Task};
+use lmplan::executor::ranks::world::World;
+use lmplan::executor::verify::numerics::{self, Found};
+use lmplan::executor::worker;
 use lmplan::graph::BlockKind;
 use lmplan::plan::Strategy;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
@@ -298,7 +299,7 @@ fn sweep(number: u64, family: &str, seeds: u64) -> Result<String, String> {
                 precisions: vec![precision],
                 ..Task::new(Mode::Numerics, model.clone(), drawn.plan.clone(), stack.clone())
             };
-            let found = numerics::run(&World::Threads, &task, None);
+            let found = numerics::run(&World::Threads(worker::run), &task, None);
             let found = found.map_err(|error| format!("{what}: {error}"))?;
             let ([loss, gradient, sums, updates], worst) = ratios(&found);
             let (precision, passed) = (precision.name(), found.passed());

@@ -2,43 +2,24 @@
 
 use super::calibrate;
 use super::caught::panic_text;
-use super::comm::Ranks;
-use super::compare;
 use super::error::Result;
-use super::failure::Failure;
-use super::gauge::Gauge;
-use super::rank::{Groups, Rank};
-use super::setup;
-use super::task::{Fault, GroupKind, Line, Mode, RankResult, Task, join};
-use crate::lower::Action;
+use crate::executor::ranks::failure::Failure;
+use crate::executor::ranks::fault::{Fault, GroupKind, fail_on_purpose, name_of};
+use crate::executor::ranks::task::{Mode, Task};
+use crate::executor::ranks::{HEARTBEAT, Line, Meeting, RankResult, join};
+use crate::executor::run::comm::Ranks;
+use crate::executor::run::gauge::Gauge;
+use crate::executor::run::rank::{Groups, Rank};
+use crate::executor::run::setup;
+use crate::executor::run::timed::timed;
+use crate::executor::verify::compare;
 use crate::mesh::Mesh;
 use lmplan_c10d::Store;
-use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use tch::{Device, Kind, Tensor};
-
-/// How often a rank says that it is alive.
-pub const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// Where a rank's process finds the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meeting {
-    /// Host of the store.
-    pub host: String,
-    /// Port of the store.
-    pub port: u16,
-    /// Before the names of this run's groups in the store.
-    pub prefix: String,
-    /// Interface for messages; the host's own where empty.
-    pub address: String,
-    /// Number of this rank.
-    pub rank: u64,
-    /// Its number on this machine, for the choice of a GPU.
-    pub local_rank: u64,
-}
+use tch::Device;
 
 /// Runs a task as one of its ranks, and writes its lines to `out`. Answers whether it succeeded.
 pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
@@ -75,7 +56,7 @@ pub fn work(task: &Task, meeting: &Meeting, out: impl Write + Send) -> bool {
 }
 
 /// Runs a task as one of its ranks, in this thread.
-pub(super) fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
+pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
     if task.cuda {
         lmplan_c10d::load_cuda()?;
     }
@@ -151,35 +132,6 @@ fn device(cuda: bool, local_rank: u64) -> Device {
     if cuda { Device::Cuda(local_rank as usize % devices) } else { Device::Cpu }
 }
 
-/// Names of actions that a fault may leave out.
-fn name_of(action: &Action) -> Option<&'static str> {
-    Some(match action {
-        Action::Receive { .. } => "receive",
-        Action::Send { .. } => "send",
-        Action::ReduceOverTensor => "reduce_over_tensor",
-        Action::SumTied => "sum_tied",
-        Action::ReduceOverData { .. } => "reduce_over_data",
-        Action::GradientNorm => "gradient_norm",
-        Action::Optimizer => "optimizer",
-        Action::GatherParameters => "gather_parameters",
-        Action::Run(_) => return None,
-    })
-}
-
-/// What a test asks to go wrong in this rank.
-pub(super) fn fail_on_purpose(task: &Task, rank: u64) {
-    match &task.fault {
-        Some(Fault::Die(which)) if *which == rank => std::process::abort(),
-        Some(Fault::Hang(which)) if *which == rank => {
-            lmplan_c10d::send_signal(std::process::id(), lmplan_c10d::STOP);
-        }
-        Some(Fault::Memory(which)) if *which == rank => {
-            let _ = Tensor::empty([1 << 50], (Kind::Float, Device::Cpu));
-        }
-        _ => {}
-    }
-}
-
 /// Runs the plan, timed.
 fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<RankResult> {
     let mut answer = RankResult::default();
@@ -188,7 +140,7 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<RankResult> 
     answer.state_bytes = lmplan_c10d::reset_peak(device)?.current;
     for step in 0..task.steps {
         if step == 1 {
-            fail_on_purpose(task, rank.seat.tensor);
+            fail_on_purpose(task.fault.as_ref(), rank.seat.tensor);
             // The first step allocates and connects.
             rank.recorder.clear();
             lmplan_c10d::reset_peak(device)?;
@@ -214,7 +166,7 @@ fn whole(task: &Task, rank: &mut Rank, gauge: &mut Gauge) -> Result<RankResult> 
     let memory = lmplan_c10d::memory(device)?;
     (answer.peak_bytes, answer.reserved_bytes) = (memory.peak, memory.reserved);
     answer.library_bytes = memory.libraries;
-    answer.times = super::measure::timed(&rank.recorder);
+    answer.times = timed(&rank.recorder);
     answer.actions = rank.recorder.actions();
     answer.beside = rank.recorder.beside_times().into_iter().collect();
     Ok(answer)

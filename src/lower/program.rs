@@ -318,6 +318,23 @@ impl Program {
         self.block(BlockKind::Head).operators.iter().any(tied)
     }
 
+    /// Whether the token embedding's table is split alike at both of its places; and, for one buffer
+    /// to do for both, whether its gradient is a sum over tensor-parallel ranks alike.
+    pub fn tables_agree(&self, one_buffer: bool) -> bool {
+        let table = |kind: BlockKind| {
+            self.block(kind).operators.iter().find_map(|at| {
+                let is_embedding = matches!(at.op.kind, OpKind::TokenEmbedding { .. });
+                let found = at.parameters(self.tensor).into_iter();
+                found
+                    .filter(|p| p.tied || is_embedding)
+                    .map(|p| (p.split, one_buffer && p.reduced))
+                    .next()
+            })
+        };
+        let (embedding, head) = (table(BlockKind::Embedding), table(BlockKind::Head));
+        head.is_none() || embedding == head
+    }
+
     /// The order of things: passes as the schedule has them, with their transfers; then gradients
     /// reduced, measured and applied.
     pub fn actions(

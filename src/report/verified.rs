@@ -4,8 +4,8 @@
 use super::chart::pairs::{self, Pair, bytes_unit};
 use super::chart::{Chart, time_unit, timelines};
 use super::{RenderError, ReportFile, file};
-use crate::executor::print::{Style, print};
-use crate::executor::report::Verified;
+use crate::executor::verify::print::{Style, print};
+use crate::executor::verify::report::Verified;
 use std::fmt::Write;
 
 /// Classes that are drawn; those after them are short.
@@ -77,7 +77,7 @@ fn classes(verified: &Verified) -> Option<Chart> {
 }
 
 fn memory(verified: &Verified) -> Option<Chart> {
-    let pair = |name: String, bytes: &crate::executor::report::ComparedBytes| Pair {
+    let pair = |name: String, bytes: &crate::executor::verify::report::ComparedBytes| Pair {
         name,
         predicted: bytes.predicted_bytes as f64,
         measured: bytes.measured_bytes as f64,

@@ -2,9 +2,9 @@
 //! here once more, from the graph, in other ATen operators where there are others.
 
 use crate::common::{choice, job, single, small};
-use lmplan::executor::data::{MicroBatch, StepData};
-use lmplan::executor::rank::Rank;
-use lmplan::executor::setup::{self, RunOptions, data_shape};
+use lmplan::executor::run::data::{MicroBatch, StepData};
+use lmplan::executor::run::rank::Rank;
+use lmplan::executor::run::setup::{self, RunOptions, data_shape};
 use lmplan::graph::{BlockKind, OpKind};
 use lmplan::planner::job::Job;
 use lmplan::spec::{Activation, ModelSpec, Norm, Objective, ParallelBranches, Position};

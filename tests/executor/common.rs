@@ -1,9 +1,10 @@
 //! Small models, and runs of them on several ranks.
 
 use lmplan::executor::ExecutorError;
-use lmplan::executor::numerics::{self, Found};
-use lmplan::executor::task::{Mode, Task};
-use lmplan::executor::world::World;
+use lmplan::executor::ranks::task::{Mode, Task};
+use lmplan::executor::ranks::world::World;
+use lmplan::executor::verify::numerics::{self, Found};
+use lmplan::executor::worker;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
@@ -140,7 +141,7 @@ pub(crate) fn run(task: &Task) -> Result<Found, ExecutorError> {
 
 /// Runs it with a thread for each rank.
 pub(crate) fn run_here(task: &Task) -> Result<Found, ExecutorError> {
-    numerics::run(&World::Threads, task, None)
+    numerics::run(&World::Threads(worker::run), task, None)
 }
 
 pub(crate) fn assert_equal(task: &Task, what: &str) {

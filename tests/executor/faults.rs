@@ -1,9 +1,9 @@
 //! What goes wrong on purpose is noticed: collectives that are left out, ranks that die or hang.
 
 use crate::common::{SHAPES, Shape, model, plan, run, run_here, task};
-use lmplan::executor::compare::NOT_REACHED;
-use lmplan::executor::fault::In16Bits;
-use lmplan::executor::task::{Fault, GroupKind};
+use lmplan::executor::ranks::fault::{Fault, GroupKind};
+use lmplan::executor::run::rank::In16Bits;
+use lmplan::executor::verify::compare::NOT_REACHED;
 use lmplan::plan::Batch;
 use lmplan::spec::Precision;
 use std::time::{Duration, Instant};

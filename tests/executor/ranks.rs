@@ -1,7 +1,7 @@
 //! Several ranks, each a thread, against one device, in 64 bits: what differs is not rounding.
 
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
-use lmplan::executor::numerics::{self, NumericsLimits};
+use lmplan::executor::verify::numerics::{self, NumericsLimits};
 use lmplan::plan::{Batch, Plan, Strategy};
 use lmplan::planner::choice::Choice;
 use lmplan::spec::{

@@ -1,9 +1,9 @@
 //! The update of every optimizer against its formulas, on one device in 64 bits.
 
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, single, small, task};
-use lmplan::executor::rank::Rank;
-use lmplan::executor::setup::{self, RunOptions};
-use lmplan::executor::state::BlockState;
+use lmplan::executor::run::rank::Rank;
+use lmplan::executor::run::setup::{self, RunOptions};
+use lmplan::executor::run::state::BlockState;
 use lmplan::spec::Optimizer;
 use tch::{Kind, Tensor};
 

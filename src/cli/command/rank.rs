@@ -13,8 +13,9 @@ pub struct RankArgs {}
 /// Orders that can not be read, a task that fails.
 #[cfg(feature = "torch")]
 pub fn run(_: &RankArgs) -> Result<(), Failure> {
-    use crate::executor::task::Task;
-    use crate::executor::worker::{Meeting, work};
+    use crate::executor::ranks::Meeting;
+    use crate::executor::ranks::task::Task;
+    use crate::executor::worker::work;
     use std::os::fd::AsFd;
     if !lmplan_c10d::die_with_parent() {
         return Err(Failure::Verification("the process that started this rank is gone".into()));

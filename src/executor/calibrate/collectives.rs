@@ -1,12 +1,13 @@
 //! Collectives and messages between ranks of this machine, measured as a run has them.
 
-use super::{Request, plan, stack};
+use super::request::{Request, plan, stack};
 use crate::cost::fit::MeasuredCollective;
 use crate::cost::{MESSAGE, table_name};
-use crate::executor::comm::Ranks;
 use crate::executor::error::{ExecutorError, Result};
-use crate::executor::launch::launch;
-use crate::executor::task::{Mode, RankResult, Task};
+use crate::executor::ranks::RankResult;
+use crate::executor::ranks::launch;
+use crate::executor::ranks::task::{Mode, Task};
+use crate::executor::run::comm::Ranks;
 use crate::graph::Collective;
 use crate::spec::{self, MeasuredRow};
 use crate::units::statistics::mean_without_longest;

@@ -5,19 +5,21 @@
 //! halves of one core. So each kernel has two times: while the other ranks wait, and while they are
 //! busy with the same kernels.
 
+use super::benchmark;
 use super::probes::{Probe, probes};
-use super::{Request, benchmark, plan, stack};
+use super::request::{Request, plan, stack};
 use crate::cost::fit::MeasuredKernel;
 use crate::cost::{follows_copies, optimizer_kernels};
-use crate::executor::comm::Ranks;
 use crate::executor::error::{ExecutorError, Result};
-use crate::executor::gauge::{self, Gauge, Reading};
-use crate::executor::launch::launch;
-use crate::executor::measure;
-use crate::executor::rank::{Groups, Rank};
-use crate::executor::record::Beside;
-use crate::executor::setup::{self, RunOptions};
-use crate::executor::task::{Mode, RankResult, Task};
+use crate::executor::ranks::launch;
+use crate::executor::ranks::task::{Mode, Task};
+use crate::executor::ranks::{RankResult, Sample};
+use crate::executor::run::comm::Ranks;
+use crate::executor::run::gauge::{self, Gauge, Reading};
+use crate::executor::run::rank::{Groups, Rank};
+use crate::executor::run::record::Beside;
+use crate::executor::run::setup::{self, RunOptions};
+use crate::executor::run::timed;
 use crate::graph::{Kernel, PassKind};
 use crate::mesh::Coordinates;
 use crate::planner::job::Job;
@@ -25,20 +27,8 @@ use crate::sharding::Instruction;
 use crate::spec::Pace;
 use crate::units::statistics::clipped_mean;
 use crate::units::{Bytes, Seconds};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tch::{Device, Kind};
-
-/// Seconds of a kernel, one entry for each time that it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// What ran.
-    pub kernel: Kernel,
-    /// While the other ranks waited.
-    pub alone_s: Vec<f64>,
-    /// While all were busy.
-    pub busy_s: Vec<f64>,
-}
 
 /// Kernels with their usual times.
 #[derive(Debug, Clone, Default)]
@@ -270,7 +260,7 @@ fn timed(job: &Job, rank: &mut Rank) -> Result<Times> {
     rank.recorder.clear();
     rank.iteration()?;
     let mut all = Vec::new();
-    for timed in measure::timed(&rank.recorder) {
+    for timed in timed::timed(&rank.recorder) {
         if let Some(Instruction::Compute { kernel, .. }) = timed.instruction(&rank.program) {
             all.push((kernel.clone(), timed.seconds));
         }

@@ -5,39 +5,27 @@ pub(super) mod collectives;
 mod fitting;
 pub mod kernels;
 mod probes;
+mod request;
 
-use super::error::{ExecutorError, Result};
-use super::gpu::{self, Extent};
 use crate::cost::KernelTable;
 use crate::cost::fit::MeasuredKernel;
+use crate::executor::error::Result;
+use crate::executor::gpu::{self, Extent};
 use crate::graph::Kernel;
-use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
-use crate::spec::machine::{LIBTORCH, Machine};
+use crate::spec::machine::LIBTORCH;
 use crate::spec::{
-    self, Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
-    MeasuredRow, MeasuredTable, Observed, Pace, Precision, ScheduleKind, StackSpec,
+    Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
+    MeasuredRow, MeasuredTable, Observed, Pace, Precision,
 };
 use crate::units::statistics::median;
 use crate::units::{Bytes, BytesPerSecond, FlopsPerSecond, Seconds, Watts};
 use fitting::{fit_kernels, fit_link};
+pub use request::Request;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind};
-
-/// What is measured, and how long for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Name of the device file.
-    pub name: String,
-    /// On a GPU.
-    pub cuda: bool,
-    /// Fewer shapes and repetitions.
-    pub quick: bool,
-    /// What it is measured on.
-    pub machine: Machine,
-}
 
 /// What was known of this machine, or was measured now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -237,35 +225,6 @@ fn memory_of_a_core() -> Bytes {
     let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     Bytes::new(kib.map_or(gib, |kib| kib * 1024) / cores)
-}
-
-fn stack() -> Result<StackSpec> {
-    let found = spec::load_stack("lmplan", crate::spec::catalog::built_in());
-    found.map(|(stack, _)| stack).map_err(|error| ExecutorError::Program(error.to_string()))
-}
-
-/// One device, or replicas.
-fn plan(ranks: u64, batch: u64) -> Plan {
-    Plan {
-        model: String::new(),
-        cluster: String::new(),
-        stack: String::new(),
-        parallelism: Parallelism {
-            tensor: 1,
-            pipeline: 1,
-            data: ranks,
-            context: 1,
-            expert: 1,
-            virtual_stages: 1,
-            sequence_parallel: false,
-        },
-        batch: Batch { global: batch * ranks, micro: batch },
-        lora: None,
-        schedule: ScheduleKind::OneFOneB,
-        optimizer_sharding: OptimizerSharding::None,
-        stages: Vec::new(),
-        operators: BTreeMap::new(),
-    }
 }
 
 /// Measured kernels as rows of a table; of several times of one kernel the middle one.

@@ -1,6 +1,6 @@
 //! Between host and device: launches, copies, and the library of collectives.
 
-use super::{Extent, told};
+use super::timing::{Extent, told};
 use crate::executor::error::{ExecutorError, Result};
 use crate::units::{BytesPerSecond, Seconds};
 use lmplan_c10d::{Graph, Group, Store, synchronize};

@@ -1,6 +1,6 @@
 //! Products and attention by themselves.
 
-use super::{Extent, seconds_of, told};
+use super::timing::{Extent, seconds_of, told};
 use crate::cost::fit::MeasuredKernel;
 use crate::executor::error::Result;
 use crate::graph::{GemmPass, Kernel};

@@ -1,6 +1,6 @@
 //! A device under products without a pause: what its clock and power settle at.
 
-use super::{Extent, told};
+use super::timing::{Extent, told};
 use crate::executor::error::Result;
 use crate::spec::Load;
 use crate::units::statistics::median;

@@ -6,59 +6,17 @@
 mod host;
 mod kernels;
 mod load;
+mod timing;
 
-use super::error::{ExecutorError, Result};
+use super::error::Result;
 use crate::cost::fit::MeasuredKernel;
 use crate::spec::{MeasuredRow, Observed, Precision};
 use crate::units::FlopsPerSecond;
-use crate::units::statistics::median;
-use lmplan_c10d::{Moment, synchronize};
 use std::collections::BTreeMap;
 use tch::Device;
 
 pub use load::power_limit;
-
-/// A kernel runs for at least this long.
-const AT_LEAST_S: f64 = 0.02;
-
-/// How much is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// Smallest sizes, a second in all, for tests.
-    Tiny,
-    /// Few sizes.
-    Quick,
-    /// All sizes.
-    Full,
-}
-
-/// A panic's text is not for people: tch's fallible calls say what libtorch says.
-fn told<T>(result: std::result::Result<T, tch::TchError>) -> Result<T> {
-    Ok(result.map_err(lmplan_c10d::Error::from)?)
-}
-
-/// Seconds of one call by the device's own clock: the median of five rounds of as many calls as fill
-/// their time.
-fn seconds_of(device: Device, f: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
-    let mut round = |calls: u32| -> Result<f64> {
-        let start = Moment::now(device);
-        for _ in 0..calls {
-            f()?;
-        }
-        let end = Moment::now(device);
-        synchronize(device)?;
-        let seconds = end.since(&start);
-        seconds.map(|seconds| seconds / f64::from(calls)).ok_or_else(clock)
-    };
-    let first = round(1)?.min(round(1)?);
-    let calls = (AT_LEAST_S / first.max(1e-9)).clamp(1.0, 1000.0) as u32;
-    let rounds = (0..5).map(|_| round(calls)).collect::<Result<Vec<f64>>>()?;
-    Ok(median(&rounds))
-}
-
-fn clock() -> ExecutorError {
-    ExecutorError::Program("the device's clock can not be read".to_owned())
-}
+pub use timing::Extent;
 
 /// Models for the layers of a GPU: hidden size, rows, micro-batch.
 pub const LAYERS: [(u64, u64, u64); 8] = [
