@@ -3,13 +3,14 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lmplan::lower::Candidate;
 use lmplan::lower::{Pipeline, StageTimes};
 use lmplan::planner::bound::BoundInput;
 use lmplan::planner::costs::Costs;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::search::{Options, search};
-use lmplan::planner::space::{Candidate, Pins, Space};
+use lmplan::planner::space::{Pins, Space};
 use lmplan::sim::pipeline::{Run, Structure};
 use lmplan::spec::{self, Cluster, ScheduleKind};
 use lmplan::units::SimTime;

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "an example prints what it computes")]
 
 use lmplan::graph::BlockKind;
-use lmplan::planner::block::{instructions, megatron_strategies};
+use lmplan::lower::blocks::{instructions, megatron_strategies};
 use lmplan::planner::job::Job;
 use lmplan::sharding::{Instruction, InstructionCost, Layout};
 use lmplan::spec::{self, Cluster};
@@ -19,13 +19,14 @@ fn main() {
         (args[3].parse().expect("a count"), args[4].parse().expect("a count"));
     let boundary = if args.len() > 5 { Layout::Sequence } else { Layout::Replicated };
     let job = Job::new(model, cluster, stack).expect("a job");
-    let context = job.shard_context(tensor, 1, micro_batch);
+    let context = job.workload.shard_context(tensor, 1, micro_batch);
     let prices = job.block_prices(tensor, 1);
     for kind in [BlockKind::Embedding, BlockKind::Layer, BlockKind::Head] {
-        let block = job.block(kind);
-        let names = megatron_strategies(&job.graph, block, &context, boundary).expect("strategies");
-        let program =
-            instructions(&job.graph, block, &context, boundary, &names).expect("a program");
+        let block = job.workload.block(kind);
+        let names = megatron_strategies(&job.workload.graph, block, &context, boundary)
+            .expect("strategies");
+        let program = instructions(&job.workload.graph, block, &context, boundary, &names)
+            .expect("a program");
         for (pass, list) in [("forward", &program.forward), ("backward", &program.backward)] {
             let mut total = 0.0;
             for instruction in list {
@@ -41,7 +42,7 @@ fn main() {
                 };
                 let micros = time.seconds().get() * 1e6;
                 total += micros;
-                let name = &job.graph.dag[block.ops[*op]].name;
+                let name = &job.workload.graph.dag[block.ops[*op]].name;
                 let short: String = what.chars().take(150).collect();
                 println!("{micros:9.1} us  {name:16} {short}");
             }

@@ -189,8 +189,8 @@ fn shard(drawn: &mut Drawn, job: &Job, number: u64) -> &'static str {
     let mut draw = Draw(number ^ 0xa5a5);
     for (block, kind) in BLOCKS {
         let mut chosen = BTreeMap::new();
-        for node in &job.block(kind).ops {
-            let name = job.graph.dag[*node].name.clone();
+        for node in &job.workload.block(kind).ops {
+            let name = job.workload.graph.dag[*node].name.clone();
             let takes = |strategy: &Strategy| {
                 let mut plan = drawn.plan.clone();
                 let one = BTreeMap::from([(name.clone(), *strategy)]);

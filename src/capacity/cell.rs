@@ -161,7 +161,8 @@ impl Cell {
 
     /// The run of a plan that is predicted so; what a search found is the caller's to add.
     fn of_run(job: &Job, terms: &Terms, plan: Plan, prediction: Prediction) -> Cell {
-        let tokens = job.model.training.global_batch_size * job.model.sequence_length;
+        let tokens =
+            job.workload.model.training.global_batch_size * job.workload.model.sequence_length;
         let mut cell = Cell {
             devices_used: plan.devices(),
             steps: terms.tokens.div_ceil(tokens.max(1)).max(1),
@@ -175,7 +176,7 @@ impl Cell {
             solved: 0,
             pruned: 0,
             spare_nodes: 0,
-            devices_rented: job.devices,
+            devices_rented: job.machine.devices,
             between_failures_s: None,
             checkpoint_s: 0.0,
             restart_s: 0.0,
@@ -195,7 +196,7 @@ impl Cell {
             energy_mwh: 0.0,
             assumptions: Vec::new(),
         };
-        cell.account(terms, job.devices);
+        cell.account(terms, job.machine.devices);
         cell
     }
 
@@ -252,12 +253,14 @@ impl Cell {
 /// What a checkpoint holds of what is trained: parameters as computed with, their 32-bit copy, the
 /// optimizer's moments. Frozen weights are where they came from ([`frozen_bytes`]).
 fn checkpoint_bytes(job: &Job) -> Bytes {
-    let state = job.cost().state_bytes(job.model.training.optimizer);
-    Bytes::new(job.graph.trained_parameters().saturating_mul(state.parameters + state.optimizer))
+    let state = job.cost().state_bytes(job.workload.model.training.optimizer);
+    Bytes::new(
+        job.workload.graph.trained_parameters().saturating_mul(state.parameters + state.optimizer),
+    )
 }
 
 /// Bytes of the parameters that are not trained, as computed with.
 fn frozen_bytes(job: &Job) -> Bytes {
-    let state = job.cost().state_bytes(job.model.training.optimizer);
-    Bytes::new(job.graph.frozen_parameters().saturating_mul(state.parameters))
+    let state = job.cost().state_bytes(job.workload.model.training.optimizer);
+    Bytes::new(job.workload.graph.frozen_parameters().saturating_mul(state.parameters))
 }

@@ -40,7 +40,7 @@ impl GridCluster {
     /// A cluster of the review, which is named after the one given: `a100x64` is one of the `a100`,
     /// whatever its size.
     pub fn new(given: String, job: Job, terms: Terms, sizes: Vec<Size>) -> GridCluster {
-        let devices = job.devices;
+        let devices = job.machine.devices;
         let stem = sizeless(&given, devices);
         let name = stem[..stem.len() - 1].trim_end_matches('-').to_owned();
         GridCluster { name, stem, given: (given, devices), job, terms, sizes }
@@ -91,7 +91,7 @@ impl Grid {
     /// Searches one cell. `of` may differ from the cluster's own job in its costs.
     pub fn search(&self, cluster: usize, size: &Size, of: &Job, stop: &Stop<'_>) -> CellOutcome {
         let grid_cluster = &self.clusters[cluster];
-        let job = of.resized(size.nodes.clone(), of.device.memory);
+        let job = of.resized(size.nodes.clone(), of.machine.device.memory);
         let [model, stack] = self.names.each_ref().map(String::as_str);
         let name = grid_cluster.sized(size.devices);
         Cell::search(&job, &grid_cluster.terms, &size.pins, [model, &name, stack], stop)
@@ -100,7 +100,7 @@ impl Grid {
     /// Work of a cell, by which the estimate of what is left is made: pipelines of many
     /// micro-batches take longest to simulate, and few devices have many.
     fn work(&self, cluster: usize, size: &Size) -> f64 {
-        let batch = self.clusters[cluster].job.model.training.global_batch_size;
+        let batch = self.clusters[cluster].job.workload.model.training.global_batch_size;
         1.0 + batch as f64 / (3.0 * size.devices as f64)
     }
 }

@@ -92,10 +92,10 @@ impl Review {
             && (recommended.is_none() || !levers.is_empty());
         let first = &grid.clusters[0];
         Review {
-            model: first.job.model.name.clone(),
-            stack: first.job.stack.name.clone(),
+            model: first.job.workload.model.name.clone(),
+            stack: first.job.workload.stack.name.clone(),
             tokens: first.terms.tokens,
-            global_batch: first.job.model.training.global_batch_size,
+            global_batch: first.job.workload.model.training.global_batch_size,
             objective,
             limits,
             clusters: grid
@@ -104,7 +104,7 @@ impl Review {
                 .zip(outcomes)
                 .map(|(cluster, outcomes)| ClusterFacts {
                     name: cluster.name.clone(),
-                    device: cluster.job.device.name.clone(),
+                    device: cluster.job.machine.device.name.clone(),
                     terms: cluster.terms.clone(),
                     devices: cluster.sizes.iter().map(|size| size.devices).collect(),
                     outcomes,
@@ -168,7 +168,7 @@ fn cluster_of(grid: &Grid, (c, s): Place) -> ClusterSpec {
     let size = &cluster.sizes[s];
     let name = cluster.sized(size.devices);
     let name = name.rsplit('/').next().unwrap_or(&name).to_owned();
-    ClusterSpec { name, nodes: size.nodes.clone(), ..cluster.job.cluster.clone() }
+    ClusterSpec { name, nodes: size.nodes.clone(), ..cluster.job.machine.cluster.clone() }
 }
 
 fn flips(

@@ -38,7 +38,7 @@ fn grid(clusters: &[&str], devices: &[u64]) -> Grid {
         let job = job(name);
         let size = |devices: &u64| Size {
             devices: *devices,
-            nodes: resize(&job.cluster, *devices).unwrap(),
+            nodes: resize(&job.machine.cluster, *devices).unwrap(),
             pins: Pins::default(),
         };
         let sizes = devices.iter().map(size).collect();
@@ -166,12 +166,12 @@ fn answers_are_the_best_that_keep_the_limits() {
 
 #[test]
 fn sizes_are_whole_nodes() {
-    let cluster = job("a100x16").cluster;
+    let cluster = job("a100x16").machine.cluster;
     assert_eq!(resize(&cluster, 64).unwrap()[0].count, 8);
     let part = resize(&cluster, 4).unwrap();
     assert_eq!((part[0].count, part[0].devices_per_node), (1, 4));
     assert!(matches!(resize(&cluster, 20), Err(SizeError::Nodes { below: 16, above: 24, .. })));
-    assert!(matches!(resize(&job("a100x8").cluster, 16), Err(SizeError::Network { .. })));
+    assert!(matches!(resize(&job("a100x8").machine.cluster, 16), Err(SizeError::Network { .. })));
 }
 
 #[test]

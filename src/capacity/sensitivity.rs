@@ -101,7 +101,7 @@ pub(super) fn levers(grid: &Grid, place: Place, cell: &Cell, stop: &Stop<'_>) ->
     if several {
         hardware.push(("network bandwidth", network, DOUBLE));
     }
-    if cluster.job.device.link.is_some() {
+    if cluster.job.machine.device.link.is_some() {
         hardware.push(("bandwidth within nodes", link, QUARTER));
     }
     hardware.push(("device memory", memory, QUARTER));
@@ -165,7 +165,7 @@ fn search_changed(
     stop: &Stop<'_>,
 ) -> CellOutcome {
     let job = &grid.clusters[cluster].job;
-    let (mut spec, mut device) = (job.cluster.clone(), job.device.clone());
+    let (mut spec, mut device) = (job.machine.cluster.clone(), job.machine.device.clone());
     let bandwidths =
         |spec: &ClusterSpec, device: &DeviceSpec| (spec.network.clone(), device.link.clone());
     let before = bandwidths(&spec, &device);
@@ -178,7 +178,8 @@ fn search_changed(
     let groups =
         spec.nodes.iter().map(|group| NodeGroup { spec: group.clone(), device: device.clone() });
     let groups = groups.collect();
-    match Job::new(job.model.clone(), Cluster { spec, groups }, job.stack.clone()) {
+    match Job::new(job.workload.model.clone(), Cluster { spec, groups }, job.workload.stack.clone())
+    {
         Ok(job) => grid.search(cluster, size, &job, stop),
         Err(_) => CellOutcome::Infeasible,
     }

@@ -4,6 +4,7 @@ use super::Failure;
 use super::names::{shell_word, word};
 use crate::capacity::sizeless;
 use crate::graph::GraphError;
+use crate::lower::WorkloadError;
 use crate::planner::infeasible::fits_evenly;
 use crate::planner::job::{Job, JobError};
 use crate::planner::space::Pins;
@@ -66,11 +67,12 @@ pub fn roomier(job: &Job, pins: &Pins, need: Bytes) -> Option<String> {
     let mut found: Vec<(Bytes, String)> = clusters()
         .filter_map(|(cluster, name)| {
             let memory = cluster.groups.iter().map(|group| group.device.memory).min()?;
-            let enough = memory >= need && cluster.num_devices() == job.devices;
-            if !enough || !spec::job_findings(&job.model, &cluster).is_empty() {
+            let enough = memory >= need && cluster.num_devices() == job.machine.devices;
+            if !enough || !spec::job_findings(&job.workload.model, &cluster).is_empty() {
                 return None;
             }
-            let other = Job::new(job.model.clone(), cluster, job.stack.clone()).ok()?;
+            let other =
+                Job::new(job.workload.model.clone(), cluster, job.workload.stack.clone()).ok()?;
             fits_evenly(&other, &other.space(pins.clone())).then_some((memory, name))
         })
         .collect();
@@ -149,7 +151,7 @@ pub fn more_devices(
 /// Stacks that have all of `schedules`, those first that have what the job's has besides: help, where
 /// the job's lacks one. Says so where no plan of `pins` fits.
 pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option<String> {
-    let stack = &job.stack;
+    let stack = &job.workload.stack;
     let has = |stack: &StackSpec, kinds: &[ScheduleKind]| {
         kinds.iter().all(|kind| stack.schedules.contains(kind))
     };
@@ -196,15 +198,16 @@ pub fn stacks_with(schedules: &[ScheduleKind], job: &Job, pins: &Pins) -> Option
 
 /// Whether any plan of a job with evenly spread layers fits under another stack.
 fn fits_under(stack: &StackSpec, job: &Job, pins: &Pins) -> bool {
-    let cluster = Cluster::resolve(job.cluster.clone(), Path::new("."));
-    let job = cluster.ok().and_then(|c| Job::new(job.model.clone(), c, stack.clone()).ok());
+    let cluster = Cluster::resolve(job.machine.cluster.clone(), Path::new("."));
+    let job =
+        cluster.ok().and_then(|c| Job::new(job.workload.model.clone(), c, stack.clone()).ok());
     job.is_some_and(|job| fits_evenly(&job, &job.space(pins.clone())))
 }
 
 /// Why a job can not be put together, with what could be planned in its place.
 pub fn no_job(error: &JobError, model: &ModelSpec) -> Failure {
     let mut text = error.to_string();
-    if let JobError::Graph(GraphError::MixtureOfExperts { .. }) = error {
+    if let JobError::Workload(WorkloadError::Graph(GraphError::MixtureOfExperts { .. })) = error {
         let names = dense_like(model);
         if !names.is_empty() {
             text.push_str(&format!(

@@ -70,11 +70,11 @@ pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
     lmplan_c10d::keep_host_memory();
     let _no_tape = tch::no_grad_guard();
     let patience = Duration::from_secs_f64(task.patience_s);
-    let (job, choice) = task.choice(&task.plan)?;
+    let (workload, mapping) = task.mapping(&task.plan)?;
     let store = Store::tcp(&meeting.host, meeting.port, false, patience)?;
     let device = device(task.cuda, meeting.local_rank);
     let gpu = lmplan_c10d::gpu_index(device).filter(|_| task.nccl);
-    let (mut tensor, mut groups) = join(&store, meeting, &choice, patience, gpu)?;
+    let (mut tensor, mut groups) = join(&store, meeting, &mapping.candidate, patience, gpu)?;
     if let Some(Fault::Collective(kind, _)) = task.fault {
         let spoil = |ranks: &mut Ranks| *ranks = std::mem::replace(ranks, Ranks::Alone).faulty();
         spoil(match kind {
@@ -84,7 +84,7 @@ pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
             GroupKind::World => &mut groups.world,
         });
     }
-    let c = &choice.candidate;
+    let c = &mapping.candidate;
     let seat = c.mesh().coordinates(meeting.rank);
     if task.mode == Mode::Collectives {
         return calibrate::collectives::work(&groups.world, task.steps);
@@ -97,7 +97,7 @@ pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
     }
     let mut options = task.options(device);
     (options.timed, options.dropout, options.at_true_size) = (true, true, true);
-    let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &options)?;
+    let mut rank = setup::rank(&workload, &mapping, seat, tensor, groups, &options)?;
     whole(task, &mut rank, &mut gauge)
 }
 
@@ -111,8 +111,9 @@ fn numerics(
     let seat = Mesh::of(&task.plan.parallelism).coordinates(number);
     let mut answer = RankResult::default();
     for task in task.by_precision() {
-        let (job, choice) = task.choice(&task.plan)?;
-        let mut rank = setup::rank(&job, &choice, seat, tensor, groups, &task.options(device))?;
+        let (workload, mapping) = task.mapping(&task.plan)?;
+        let mut rank =
+            setup::rank(&workload, &mapping, seat, tensor, groups, &task.options(device))?;
         match &task.fault {
             Some(Fault::Skip(action)) => {
                 rank.program.actions.retain(|other| name_of(other) != Some(action));

@@ -13,13 +13,14 @@ pub use diff::{Amount, Difference, Side, differences, sentences};
 pub use neighbours::neighbours;
 pub use reasons::reasons;
 
+use crate::lower::Candidate;
 use crate::planner::choice::Choice;
 use crate::planner::infeasible::closest;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::predict::predict;
 use crate::planner::search::{Options, search};
-use crate::planner::space::{Candidate, Pins};
+use crate::planner::space::Pins;
 use crate::sim::Prediction;
 use crate::units::Bytes;
 
@@ -108,10 +109,10 @@ pub fn best(job: &Job, pins: Pins) -> Outcome {
         let choice = Choice::of_solution(job, solution);
         if let Some(predicted) = predict(job, &choice) {
             let prediction = Box::new(predicted.prediction);
-            return Outcome::Fits { candidate: choice.candidate, prediction };
+            return Outcome::Fits { candidate: choice.mapping.candidate, prediction };
         }
     }
-    let room = job.device.memory;
+    let room = job.machine.device.memory;
     match closest(job, &space) {
         Some(near) if near.memory.total() > room => Outcome::Overflows {
             candidate: near.candidate,

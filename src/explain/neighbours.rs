@@ -1,14 +1,15 @@
 //! Plans that differ by one choice.
 
 use super::{Change, ExplainInput, Neighbour, Outcome, best};
+use crate::lower::Candidate;
 use crate::plan::{OptimizerSharding, Recompute};
-use crate::planner::space::{Candidate, Pins, divisors};
+use crate::planner::space::{Pins, divisors};
 use crate::spec::ScheduleKind;
 use std::fmt::Display;
 
 /// Every neighbour of a plan that is one at all, ways first.
 pub fn neighbours(subject: &ExplainInput<'_>) -> Vec<Neighbour> {
-    let c = &subject.choice.candidate;
+    let c = &subject.choice.mapping.candidate;
     let mut moves = ways(subject, c);
     moves.extend(batch(subject, c));
     moves.extend(schedules(subject, c));
@@ -72,7 +73,7 @@ fn ways(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
     if c.data.is_multiple_of(2) {
         push([c.tensor, c.pipeline, c.data / 2]);
     }
-    if c.devices() * 2 <= subject.job.devices {
+    if c.devices() * 2 <= subject.job.machine.devices {
         push([c.tensor, c.pipeline, c.data * 2]);
     }
     moves
@@ -80,7 +81,7 @@ fn ways(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
 
 /// The next smaller and larger micro-batch.
 fn batch(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
-    let each = subject.job.model.training.global_batch_size / c.data.max(1);
+    let each = subject.job.workload.model.training.global_batch_size / c.data.max(1);
     let sizes = divisors(each.max(1));
     let at = sizes.iter().position(|size| *size == c.micro_batch);
     let near = at.map(|at| [at.checked_sub(1), Some(at + 1)]).unwrap_or_default();
@@ -102,14 +103,14 @@ fn schedules(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
         return Vec::new();
     }
     let mut moves = Vec::new();
-    for kind in &subject.job.stack.schedules {
+    for kind in &subject.job.workload.stack.schedules {
         if *kind != c.schedule {
             let pins = Pins { schedule: Some(vec![*kind]), chunks: None, ..held(c) };
             moves.push((vec![change("schedule", word(c.schedule), word(*kind))], pins));
         }
     }
     if c.schedule == ScheduleKind::Interleaved {
-        let chunks = divisors(subject.job.model.num_layers.div_ceil(c.pipeline));
+        let chunks = divisors(subject.job.workload.model.num_layers.div_ceil(c.pipeline));
         let smaller = chunks.iter().rev().find(|v| **v < c.chunks && **v > 1);
         let larger = chunks.iter().find(|v| **v > c.chunks);
         for v in smaller.into_iter().chain(larger) {
@@ -141,7 +142,7 @@ fn shardings(c: &Candidate) -> Vec<Move> {
 
 /// Nothing, only the attention core, or everything recomputed, where the plan does otherwise.
 fn recompute(subject: &ExplainInput<'_>, c: &Candidate) -> Vec<Move> {
-    let stages = &subject.choice.stages;
+    let stages = &subject.choice.mapping.stages;
     let uses = |kind: usize| stages.iter().any(|stage| stage[kind] > 0);
     let names = ["none", "selective", "full"];
     let used: Vec<&str> = (0..3).filter(|kind| uses(*kind)).map(|kind| names[kind]).collect();

@@ -10,7 +10,7 @@ use super::outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, S
 use super::predict::predict;
 use super::request::Request;
 use super::search::{Found, Options, Progress, search};
-use super::space::Candidate;
+use crate::lower::Candidate;
 use crate::sim::Timeline;
 use crate::solver::Backend;
 
@@ -142,8 +142,8 @@ fn objective_time(objective: Objective, score: Score, devices: u64) -> f64 {
 
 /// What the prediction takes for granted.
 pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
-    let stack = &job.stack;
-    let c = &choice.candidate;
+    let stack = &job.workload.stack;
+    let c = &choice.mapping.candidate;
     let mut list = vec![
         format!(
             "The software stack does what `{}` says: {} attention, {}.",
@@ -153,8 +153,8 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
         ),
         format!(
             "Every device meets its power limit at {:.0} % of its matrix peak and clocks lower above, and reaches {:.0} % of its memory bandwidth.",
-            job.device.kernels.power_limited_rate * 100.0,
-            job.device.kernels.memory_efficiency * 100.0
+            job.machine.device.kernels.power_limited_rate * 100.0,
+            job.machine.device.kernels.memory_efficiency * 100.0
         ),
         format!(
             "{} are set aside on each device for the runtime and {} for each communicator; {:.0} % of \
@@ -167,7 +167,7 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
             .to_owned(),
         "All devices run at the same speed; there are no failures and no data stalls.".to_owned(),
     ];
-    if job.model.dropout() != (0.0, 0.0) {
+    if job.workload.model.dropout() != (0.0, 0.0) {
         list.push("Dropout is on, as the model says.".to_owned());
     }
     list.extend(lora_words(job));
@@ -176,8 +176,9 @@ pub fn assumptions(job: &Job, choice: &Choice) -> Vec<String> {
 
 /// What is taken for granted of adapters.
 fn lora_words(job: &Job) -> Vec<String> {
-    let Some(lora) = &job.model.training.lora else { return Vec::new() };
-    let [trained, frozen] = [job.graph.trained_parameters(), job.graph.frozen_parameters()];
+    let Some(lora) = &job.workload.model.training.lora else { return Vec::new() };
+    let [trained, frozen] =
+        [job.workload.graph.trained_parameters(), job.workload.graph.frozen_parameters()];
     vec![
         format!(
             "LoRA of {}: {trained} parameters are trained; {frozen} are frozen and have neither \
@@ -194,11 +195,11 @@ fn lora_words(job: &Job) -> Vec<String> {
 fn overlap_words(job: &Job, c: &Candidate) -> String {
     let mut words = Vec::new();
     if c.replicas() > 1 {
-        let word = if job.stack.overlap_gradient_reduce { "beside" } else { "after" };
+        let word = if job.workload.stack.overlap_gradient_reduce { "beside" } else { "after" };
         words.push(format!("gradients are reduced {word} the backward pass"));
     }
     if c.pipeline > 1 {
-        let hidden = job.stack.overlap_p2p && c.chunks > 1;
+        let hidden = job.workload.stack.overlap_p2p && c.chunks > 1;
         let word = if hidden { "run beside computation" } else { "are waited for" };
         words.push(format!("pipeline transfers {word}"));
     }

@@ -6,8 +6,9 @@
 //! layers of the fullest stage, at least ⌈L/p⌉.
 
 use super::costs::BlockSet;
-use super::space::{Candidate, Space, Ways};
+use super::space::{Space, Ways};
 use crate::graph::Collective;
+use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use crate::plan::OptimizerSharding;
 use crate::sharding::Group;

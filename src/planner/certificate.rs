@@ -9,7 +9,8 @@ use super::choice::Choice;
 use super::job::Job;
 use super::request::Request;
 use super::search::{Found, Verdict};
-use super::space::{Candidate, Space};
+use super::space::Space;
+use crate::lower::Candidate;
 use crate::plan::Plan;
 use crate::units::SimTime;
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ fn space_json(job: &Job, space: &Space, candidates: u64) -> Value {
         "tensor_divides": space.tensor_divides,
         "schedules": space.schedules,
         "candidates": candidates,
-        "precision": job.model.training.precision,
+        "precision": job.workload.model.training.precision,
         "pins": {
             "tensor": space.pins.tensor,
             "pipeline": space.pins.pipeline,
@@ -93,7 +94,7 @@ pub(super) fn write(
             "solved_candidates": "the same, with the time below which solving it proved that there is nothing",
             "open_candidates": "the same, not decided",
         },
-        "stages": best.stages,
+        "stages": best.mapping.stages,
         "excluded_groups": groups,
         "excluded_candidates": bounds,
         "solved_candidates": solved,

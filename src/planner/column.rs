@@ -2,7 +2,7 @@
 //! memory, over recomputation and the shardings of embedding and head.
 
 use super::costs::BlockSet;
-use super::space::Candidate;
+use crate::lower::Candidate;
 use crate::lower::{
     BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageSettings, StageTimes,
     StageWork,

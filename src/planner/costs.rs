@@ -1,7 +1,7 @@
 //! What the search asks of the cost model. The planner knows no physics: it sees block costs,
 //! prices of collectives, transfer times and bytes.
 
-use super::space::Candidate;
+use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use super::infeasible::Infeasibility;
 use super::job::JobError;
 use super::outcome::SearchStatus;
-use super::plan_error::PlanError;
+use crate::lower::PlanError;
 use crate::spec::SpecError;
 use thiserror::Error;
 

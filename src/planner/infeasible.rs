@@ -8,7 +8,8 @@ use super::objective::Objective;
 use super::request::Request;
 use super::search::{Options, search};
 use super::solve::Solution;
-use super::space::{Candidate, Pins, Space, Ways};
+use super::space::{Pins, Space, Ways};
+use crate::lower::Candidate;
 use crate::lower::{Pipeline, StageMemory, StageModel};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
@@ -55,7 +56,7 @@ pub struct Closest {
 
 /// Finds out why `space` holds no plan.
 pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
-    let capacity = job.device.memory;
+    let capacity = job.machine.device.memory;
     if let Some(found) = conflict(job, space) {
         let (remedies, conflict) = (found.remedies, Some(found.what));
         let (closest, devices, missed) = (None, None, None);
@@ -73,7 +74,7 @@ pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibil
             devices = found.map(|(devices, _)| devices);
             remedies.extend(found.map(|(devices, as_fixed)| {
                 let without = if as_fixed { "" } else { ", without the fixed parts" };
-                format!("{devices} such devices instead of {}{without}", job.devices)
+                format!("{devices} such devices instead of {}{without}", job.machine.devices)
             }));
         }
     }
@@ -90,7 +91,7 @@ pub fn conflict(job: &Job, space: &Space) -> Option<Conflict> {
         searches.set(left.saturating_sub(u32::from(!even)));
         even || (left > 0 && fastest(job, &narrowed).is_some())
     };
-    conflict::conflict(space, Known { stack: &job.stack.name, fits: &fits })
+    conflict::conflict(space, Known { stack: &job.workload.stack.name, fits: &fits })
 }
 
 /// Searches that are worth a way out of a conflict: layers spread unevenly may fit where evenly
@@ -99,7 +100,7 @@ const SEARCHES: u32 = 6;
 
 /// Whether any candidate fits, with layers spread evenly.
 pub fn fits_evenly(job: &Job, space: &Space) -> bool {
-    let room = job.device.memory;
+    let room = job.machine.device.memory;
     // The more ways, the less there is on each device.
     space.ways().into_iter().rev().any(|ways| {
         let smallest = smallest(space, ways).into_iter();
@@ -204,13 +205,13 @@ pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
 /// that are fixed: a power of two times those there are, or whole nodes of five, six or seven eighths
 /// of that.
 pub fn devices_needed(job: &Job, space: &Space) -> Option<(u64, bool)> {
-    let per_node = job.nodes.smallest();
+    let per_node = job.machine.nodes.smallest();
     let with = |pins: &Pins| {
         let enough = |devices: &u64| {
             let pins = pins.clone();
             fits_evenly(job, &Space { devices: *devices, pins, ..space.clone() })
         };
-        let doubled = |factor: u64| job.devices.saturating_mul(factor);
+        let doubled = |factor: u64| job.machine.devices.saturating_mul(factor);
         let most = [2, 4, 8, 16, 32, 64].into_iter().map(doubled).find(enough)?;
         let eighths = [5, 6, 7].into_iter().map(|eighths| most / 8 * eighths);
         let whole = |devices: &u64| most.is_multiple_of(8) && devices.is_multiple_of(per_node);

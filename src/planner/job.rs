@@ -3,15 +3,15 @@
 use super::block::block_options;
 use super::block_choices::{BlockChoices, pareto};
 use super::costs::{BlockSet, Costs};
-use super::space::{Candidate, Pins, Space};
+use super::machine::{Machine, MachineError};
+use super::space::{Pins, Space};
 use crate::cost::{CostModel, PlacedCost};
-use crate::graph::{Block, BlockKind, Collective, Graph, GraphError, Kernel, OpKind};
-use crate::lower::{Links, MemoryModel, Prices, StageSettings};
-use crate::mesh::{Axis, GroupPlacement, Mesh, Nodes};
-use crate::sharding::{Group, InstructionCost, Layout, ShardContext};
-use crate::spec::{
-    Cluster, ClusterSpec, DeviceSpec, ModelSpec, NodeGroupSpec, Optimizer, StackSpec,
-};
+use crate::graph::{BlockKind, Collective, Kernel, OpKind};
+use crate::lower::Candidate;
+use crate::lower::{Links, MemoryModel, Prices, StageSettings, Workload, WorkloadError};
+use crate::mesh::{Axis, GroupPlacement, Mesh};
+use crate::sharding::{Group, InstructionCost, Layout};
+use crate::spec::{Cluster, ModelSpec, NodeGroupSpec, Optimizer, StackSpec};
 use crate::units::{Bytes, SimTime};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,48 +21,22 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum JobError {
-    /// The model has no graph.
+    /// The model.
     #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The model's layers are not all alike.
-    #[error(
-        "layers of more than one kind in model `{0}` are not planned yet: all layers must be alike"
-    )]
-    MixedLayers(String),
-    /// The cluster's devices are not all alike.
-    #[error(
-        "devices of more than one kind in cluster `{cluster}` are not planned yet: plan for {devices} on their own"
-    )]
-    MixedDevices {
-        /// The cluster.
-        cluster: String,
-        /// Names of its devices.
-        devices: String,
-    },
-    /// The cluster has no devices.
-    #[error("cluster `{0}` has no devices")]
-    NoDevices(String),
+    Workload(#[from] WorkloadError),
+    /// The cluster.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
 }
 
 /// A model on a cluster under a software stack.
 #[derive(Debug)]
 pub struct Job {
-    /// The model.
-    pub model: ModelSpec,
-    /// Its operators.
-    pub graph: Graph,
-    /// The cluster.
-    pub cluster: ClusterSpec,
-    /// Its nodes, as ranks fill them.
-    pub nodes: Nodes,
-    /// Its device.
-    pub device: DeviceSpec,
-    /// Devices there are.
-    pub devices: u64,
-    /// The software stack.
-    pub stack: StackSpec,
+    /// What is trained.
+    pub workload: Workload,
+    /// What it runs on.
+    pub machine: Machine,
     cost: CostModel,
-    blocks: [Block; 3],
     choices: Arc<Choices>,
 }
 
@@ -79,32 +53,15 @@ impl Job {
     /// A model without a graph or with layers of several kinds, a cluster with devices of several
     /// kinds or none.
     pub fn new(model: ModelSpec, cluster: Cluster, stack: StackSpec) -> Result<Job, JobError> {
-        let graph = crate::graph::build(&model)?;
-        let block = |kind: BlockKind| {
-            let mut of_kind = graph.blocks.iter().filter(|block| block.kind == kind);
-            match (of_kind.next(), of_kind.next()) {
-                (Some(block), None) => Ok(block.clone()),
-                _ => Err(JobError::MixedLayers(model.name.clone())),
-            }
-        };
-        let blocks =
-            [block(BlockKind::Embedding)?, block(BlockKind::Layer)?, block(BlockKind::Head)?];
-        let devices = cluster.num_devices();
-        let Some(first) = cluster.groups.first().filter(|_| devices > 0) else {
-            return Err(JobError::NoDevices(cluster.spec.name));
-        };
-        if cluster.groups.iter().any(|group| group.device.name != first.device.name) {
-            let names: Vec<String> =
-                cluster.groups.iter().map(|g| format!("`{}`", g.device.name)).collect();
-            let (cluster, devices) = (cluster.spec.name, names.join(" and "));
-            return Err(JobError::MixedDevices { cluster, devices });
-        }
-        let device = first.device.clone();
-        let cost = CostModel::new(&cluster.spec, &device, &stack, model.training.precision);
-        let cluster = cluster.spec;
-        let choices = Arc::default();
-        let nodes = Nodes::of(&cluster);
-        Ok(Job { model, graph, cluster, nodes, device, devices, stack, cost, blocks, choices })
+        let workload = Workload::new(model, stack)?;
+        Ok(Job::of(workload, Machine::new(cluster)?, Arc::default()))
+    }
+
+    fn of(workload: Workload, machine: Machine, choices: Arc<Choices>) -> Job {
+        let precision = workload.model.training.precision;
+        let Machine { cluster, device, .. } = &machine;
+        let cost = CostModel::new(cluster, device, &workload.stack, precision);
+        Job { workload, machine, cost, choices }
     }
 
     /// The same job on another number of nodes or with other memory. Shardings of blocks depend on
@@ -115,38 +72,26 @@ impl Job {
         let widths = |nodes: &[NodeGroupSpec]| -> Vec<u64> {
             nodes.iter().map(|group| group.devices_per_node).collect()
         };
-        let alike = several(&nodes) == several(&self.cluster.nodes)
-            && widths(&nodes) == widths(&self.cluster.nodes);
+        let own = &self.machine.cluster.nodes;
+        let alike = several(&nodes) == several(own) && widths(&nodes) == widths(own);
         let choices = if alike { self.choices.clone() } else { Arc::default() };
-        let devices = nodes.iter().map(NodeGroupSpec::num_devices).sum();
-        let cluster = ClusterSpec { nodes, ..self.cluster.clone() };
-        let device = DeviceSpec { memory, ..self.device.clone() };
-        let (model, stack) = (self.model.clone(), self.stack.clone());
-        let cost = CostModel::new(&cluster, &device, &stack, model.training.precision);
-        let (graph, blocks) = (self.graph.clone(), self.blocks.clone());
-        let nodes = Nodes::of(&cluster);
-        Job { model, graph, cluster, nodes, device, devices, stack, cost, blocks, choices }
+        Job::of(self.workload.clone(), self.machine.resized(nodes, memory), choices)
     }
 
     /// The space of all plans, with what the user has fixed.
     pub fn space(&self, pins: Pins) -> Space {
         Space {
-            devices: self.devices,
-            global_batch: self.model.training.global_batch_size,
-            num_layers: self.model.num_layers,
-            tensor_divides: vec![self.model.num_heads, self.model.ffn(), self.model.hidden_size],
-            sequence_length: self.model.sequence_length,
-            schedules: self.stack.schedules.clone(),
+            devices: self.machine.devices,
+            global_batch: self.workload.model.training.global_batch_size,
+            num_layers: self.workload.model.num_layers,
+            tensor_divides: vec![
+                self.workload.model.num_heads,
+                self.workload.model.ffn(),
+                self.workload.model.hidden_size,
+            ],
+            sequence_length: self.workload.model.sequence_length,
+            schedules: self.workload.stack.schedules.clone(),
             pins,
-        }
-    }
-
-    /// The embedding, the layer or the head.
-    pub fn block(&self, kind: BlockKind) -> &Block {
-        match kind {
-            BlockKind::Embedding => &self.blocks[0],
-            BlockKind::Layer => &self.blocks[1],
-            BlockKind::Head => &self.blocks[2],
         }
     }
 
@@ -155,27 +100,16 @@ impl Job {
         &self.cost
     }
 
-    /// What operators are expanded for.
-    pub fn shard_context(&self, tensor: u64, context: u64, micro_batch: u64) -> ShardContext<'_> {
-        let precision = self.model.training.precision;
-        ShardContext { tensor, context, micro_batch, stack: &self.stack, precision }
-    }
-
     /// Prices inside one tensor-parallel and one context-parallel group, for block choices.
     pub fn block_prices(&self, tensor: u64, context: u64) -> PlacedCost<'_> {
         let mesh = Mesh::new(tensor, context, 1, 1);
-        let place = |axis| mesh.placement(axis, &self.nodes);
+        let place = |axis| mesh.placement(axis, &self.machine.nodes);
         self.cost.with_groups(place(Axis::Tensor), place(Axis::Context), place(Axis::Pipeline))
     }
 
     /// Time of the host to launch one kernel.
     pub fn launch(&self) -> SimTime {
         self.cost.launch_time(1)
-    }
-
-    /// The layout of activations between blocks.
-    pub const fn boundary(sequence_parallel: bool) -> Layout {
-        if sequence_parallel { Layout::Sequence } else { Layout::Replicated }
     }
 
     /// The Pareto-best shardings of all blocks, computed once for each key.
@@ -195,11 +129,17 @@ impl Job {
     }
 
     fn make_choices(&self, (tensor, micro_batch, sequence_parallel): BlockKey) -> BlockChoices {
-        let context = self.shard_context(tensor, 1, micro_batch);
+        let context = self.workload.shard_context(tensor, 1, micro_batch);
         let prices = self.block_prices(tensor, 1);
-        let boundary = Self::boundary(sequence_parallel);
+        let boundary = if sequence_parallel { Layout::Sequence } else { Layout::Replicated };
         let options = |kind: BlockKind| {
-            block_options(&self.graph, self.block(kind), &context, boundary, &prices)
+            block_options(
+                &self.workload.graph,
+                self.workload.block(kind),
+                &context,
+                boundary,
+                &prices,
+            )
         };
         let launch = self.launch();
         let (embedding_times, embedding) = pareto(options(BlockKind::Embedding), launch, true);
@@ -214,9 +154,10 @@ impl Job {
     /// Bytes of the activation between two blocks, on one rank.
     fn boundary_bytes(&self, candidate: &Candidate) -> Bytes {
         let context =
-            self.shard_context(candidate.tensor, candidate.context, candidate.micro_batch);
-        let rows = candidate.micro_batch * self.model.sequence_length.div_ceil(candidate.context);
-        let whole = Bytes::new(rows * self.model.hidden_size * context.element_bytes());
+            self.workload.shard_context(candidate.tensor, candidate.context, candidate.micro_batch);
+        let rows =
+            candidate.micro_batch * self.workload.model.sequence_length.div_ceil(candidate.context);
+        let whole = Bytes::new(rows * self.workload.model.hidden_size * context.element_bytes());
         if candidate.sequence_parallel { whole.div_ceil(candidate.tensor) } else { whole }
     }
 
@@ -228,13 +169,13 @@ impl Job {
         }
         let mesh = candidate.mesh();
         let ranks = mesh.stride(Axis::Pipeline);
-        let node = |rank: u64| self.nodes.place(rank).map(|place| place.node);
+        let node = |rank: u64| self.machine.nodes.place(rank).map(|place| place.node);
         let same_node = |from: u64, to: u64| {
-            self.nodes.count() <= 1
-                || (ranks <= self.nodes.largest()
+            self.machine.nodes.count() <= 1
+                || (ranks <= self.machine.nodes.largest()
                     && mesh.stage(from).zip(mesh.stage(to)).all(|(a, b)| node(a) == node(b)))
         };
-        let sharing = ranks.min(self.nodes.smallest());
+        let sharing = ranks.min(self.machine.nodes.smallest());
         let [inside, across] = [true, false].map(|same| self.transfer(candidate, same, sharing));
         (0..p).map(|q| if same_node(q, (q + 1) % p) { inside } else { across }).collect()
     }
@@ -246,8 +187,9 @@ impl Job {
         let bytes = self.boundary_bytes(candidate);
         let send =
             |bytes: Bytes| self.cost.collectives().point_to_point_time(bytes, same_node, sharing);
-        let splits =
-            self.stack.p2p_scatter_gather && candidate.tensor > 1 && !candidate.sequence_parallel;
+        let splits = self.workload.stack.p2p_scatter_gather
+            && candidate.tensor > 1
+            && !candidate.sequence_parallel;
         if !splits {
             return send(bytes);
         }
@@ -259,12 +201,12 @@ impl Job {
     /// Elements of a token embedding's shard, where the head uses and trains the same weights.
     fn tied_elements(&self, tensor: u64) -> u64 {
         let tied = |op: &crate::graph::Op| op.parameters().iter().any(|p| p.tied && p.trained);
-        let head = self.block(BlockKind::Head);
-        if !head.ops.iter().any(|node| tied(&self.graph.dag[*node])) {
+        let head = self.workload.block(BlockKind::Head);
+        if !head.ops.iter().any(|node| tied(&self.workload.graph.dag[*node])) {
             return 0;
         }
-        let tables = self.block(BlockKind::Embedding).ops.iter().map(|node| {
-            let op = &self.graph.dag[*node];
+        let tables = self.workload.block(BlockKind::Embedding).ops.iter().map(|node| {
+            let op = &self.workload.graph.dag[*node];
             match op.kind {
                 OpKind::TokenEmbedding { vocab } => vocab.div_ceil(tensor) * op.width,
                 _ => 0,
@@ -309,11 +251,11 @@ impl Costs for Job {
     fn prices(&self, candidate: &Candidate) -> Box<dyn Prices + '_> {
         let mesh = candidate.mesh();
         let placed = self.cost.with_groups(
-            mesh.placement(Axis::Tensor, &self.nodes),
-            mesh.placement(Axis::Context, &self.nodes),
-            mesh.placement_of_replicas(&self.nodes),
+            mesh.placement(Axis::Tensor, &self.machine.nodes),
+            mesh.placement(Axis::Context, &self.machine.nodes),
+            mesh.placement_of_replicas(&self.machine.nodes),
         );
-        let optimizer = self.model.training.optimizer;
+        let optimizer = self.workload.model.training.optimizer;
         Box::new(StagePrices { placed, cost: &self.cost, optimizer })
     }
 
@@ -321,7 +263,7 @@ impl Costs for Job {
         let p = candidate.pipeline;
         let hops = self.hops(candidate);
         let all_reduce = |bytes: u64, size: u64, stride: u64| {
-            let group = GroupPlacement::new(&self.nodes, size, stride);
+            let group = GroupPlacement::new(&self.machine.nodes, size, stride);
             self.cost.collectives().collective_time(
                 Collective::AllReduce,
                 Bytes::new(bytes),
@@ -343,29 +285,29 @@ impl Costs for Job {
         };
         // Without interleaving, stacks wait for their transfers (Megatron-Core's schedules.py);
         // with it they run them beside other chunks.
-        let blocking = !(self.stack.overlap_p2p && candidate.chunks > 1);
+        let blocking = !(self.workload.stack.overlap_p2p && candidate.chunks > 1);
         Links { hops, blocking, tied_reduce, gradient_norm }
     }
 
     fn shape(&self, candidate: &Candidate) -> StageSettings {
-        let element_bytes = self.shard_context(1, 1, 1).element_bytes();
-        let mixed = self.model.training.precision.is_mixed();
+        let element_bytes = self.workload.shard_context(1, 1, 1).element_bytes();
+        let mixed = self.workload.model.training.precision.is_mixed();
         StageSettings {
             replicas: candidate.replicas(),
             sharding: candidate.sharding,
             parameter_bytes: element_bytes,
-            gradient_bytes: if mixed { self.stack.gradient_reduce_bytes } else { 4 },
-            bucket_elements: self.stack.bucket_elements,
-            overlap_reduce: self.stack.overlap_gradient_reduce,
-            overlap_gather: self.stack.overlap_parameter_gather,
-            contention: self.stack.overlap_contention,
+            gradient_bytes: if mixed { self.workload.stack.gradient_reduce_bytes } else { 4 },
+            bucket_elements: self.workload.stack.bucket_elements,
+            overlap_reduce: self.workload.stack.overlap_gradient_reduce,
+            overlap_gather: self.workload.stack.overlap_parameter_gather,
+            contention: self.workload.stack.overlap_contention,
             stages: candidate.pipeline,
-            step_overhead: SimTime::from_seconds(self.stack.step_overhead),
+            step_overhead: SimTime::from_seconds(self.workload.stack.step_overhead),
         }
     }
 
     fn memory(&self, candidate: &Candidate) -> MemoryModel {
-        let state = self.cost.state_bytes(self.model.training.optimizer);
+        let state = self.cost.state_bytes(self.workload.model.training.optimizer);
         let ways = [
             candidate.tensor,
             candidate.context,
@@ -376,16 +318,17 @@ impl Costs for Job {
         let groups = ways.iter().filter(|ways| **ways > 1).count() as u64;
         let transfer =
             if candidate.pipeline > 1 { self.boundary_bytes(candidate) } else { Bytes::ZERO };
-        let mixed = self.model.training.precision.is_mixed();
+        let mixed = self.workload.model.training.precision.is_mixed();
         MemoryModel {
             state: [state.parameters, state.gradients, state.optimizer],
-            gradient_copy: if mixed { self.stack.gradient_copy_bytes } else { 0 },
-            reduce_buffers: self.stack.reduce_buffers,
-            fixed: self.stack.context_memory + self.stack.communicator_memory * groups,
+            gradient_copy: if mixed { self.workload.stack.gradient_copy_bytes } else { 0 },
+            reduce_buffers: self.workload.stack.reduce_buffers,
+            fixed: self.workload.stack.context_memory
+                + self.workload.stack.communicator_memory * groups,
             transfer,
-            keeps_stage_outputs: self.stack.keeps_stage_outputs,
-            fragmentation: self.stack.fragmentation,
-            capacity: self.device.memory,
+            keeps_stage_outputs: self.workload.stack.keeps_stage_outputs,
+            fragmentation: self.workload.stack.fragmentation,
+            capacity: self.machine.device.memory,
         }
     }
 }

@@ -38,7 +38,7 @@ pub fn predict(job: &Job, choice: &Choice) -> Option<Predicted> {
     let evaluated = staged.evaluate();
     let mut run = Run::default();
     structure.run(&evaluated.times, &staged.links, &mut run);
-    let capacity = job.device.memory;
+    let capacity = job.machine.device.memory;
     let overflow = evaluated
         .memory
         .iter()
@@ -56,11 +56,11 @@ impl Staged<'_> {
     fn prediction(&self, structure: &Structure, evaluated: &Evaluated, end: SimTime) -> Prediction {
         let job = self.job;
         let seconds = end.seconds().get();
-        let batch = job.model.training.global_batch_size;
-        let lora = job.model.training.lora.as_ref();
-        let devices = self.choice.candidate.devices() as f64;
-        let tokens = (batch * job.model.sequence_length) as f64 / seconds;
-        let model_flops = job.graph.model_flops(batch).get();
+        let batch = job.workload.model.training.global_batch_size;
+        let lora = job.workload.model.training.lora.as_ref();
+        let devices = self.choice.mapping.candidate.devices() as f64;
+        let tokens = (batch * job.workload.model.sequence_length) as f64 / seconds;
+        let model_flops = job.workload.graph.model_flops(batch).get();
         let rate = |flops: f64| flops / seconds / devices / 1e12;
         let peak = job.cost().device().peak().get() / 1e12;
         let fullest = evaluated.memory.iter().map(|m| m.total().get()).max().unwrap_or(0);
@@ -76,9 +76,9 @@ impl Staged<'_> {
             mfu: model / peak,
             hfu: hardware / peak,
             peak_memory_bytes: fullest,
-            memory_capacity_bytes: job.device.memory.get(),
-            trained_parameters: lora.map(|_| job.graph.trained_parameters()),
-            frozen_parameters: lora.map(|_| job.graph.frozen_parameters()),
+            memory_capacity_bytes: job.machine.device.memory.get(),
+            trained_parameters: lora.map(|_| job.workload.graph.trained_parameters()),
+            frozen_parameters: lora.map(|_| job.workload.graph.frozen_parameters()),
             breakdown: self.breakdown(structure, evaluated, end),
             stages: self.stages(evaluated),
         }
@@ -114,13 +114,14 @@ impl Staged<'_> {
         let both = |option: &super::block::BlockOption| {
             PassParts::of(&option.forward, launch).plus(PassParts::of(&option.backward, launch))
         };
-        let counts: Vec<[u64; 3]> = (0..v).map(|k| self.choice.chunk_layers(q, k)).collect();
+        let counts: Vec<[u64; 3]> =
+            (0..v).map(|k| self.choice.mapping.chunk_layers(q, k)).collect();
         let layers: u64 = counts.iter().flatten().sum();
         let mut plain = both(&self.choice.layer).times(layers);
         if q == 0 {
             plain = plain.plus(both(&self.choice.embedding));
         }
-        if q + 1 == self.choice.stages.len() {
+        if q + 1 == self.choice.mapping.stages.len() {
             plain = plain.plus(both(&self.choice.head));
         }
         let mut again = PassParts::default();
@@ -135,8 +136,8 @@ impl Staged<'_> {
     /// al. 2022, appendix A). Attention counts in full on both sides, so that without
     /// recomputation HFU equals MFU.
     fn hardware_flops(&self, model_flops: f64) -> f64 {
-        let again: f64 = (0..self.choice.stages.len()).map(|q| self.parts(q).1.flops).sum();
-        let c = &self.choice.candidate;
+        let again: f64 = (0..self.choice.mapping.stages.len()).map(|q| self.parts(q).1.flops).sum();
+        let c = &self.choice.mapping.candidate;
         model_flops + again * (c.micro_batches * c.replicas() * c.tensor) as f64
     }
 
@@ -191,9 +192,9 @@ impl Staged<'_> {
 
     /// Replaces durations by those of computation alone.
     fn leave_out_reduction(&self, times: &mut [StageTimes]) {
-        let mut shape = self.job.shape(&self.choice.candidate);
+        let mut shape = self.job.shape(&self.choice.mapping.candidate);
         shape.replicas = 1;
-        let prices = self.job.prices(&self.choice.candidate);
+        let prices = self.job.prices(&self.choice.mapping.candidate);
         let model = StageModel { shape, layer: &self.layer, prices: prices.as_ref() };
         for (q, stage) in times.iter_mut().enumerate() {
             stage.chunks = self.works(q).iter().map(|work| model.chunk(work)).collect();
@@ -205,7 +206,7 @@ impl Staged<'_> {
             stages: self.pipeline.stages,
             end: run.end,
             spans: Vec::with_capacity(structure.len() * 2),
-            memory: Vec::with_capacity(structure.len() + self.choice.stages.len()),
+            memory: Vec::with_capacity(structure.len() + self.choice.mapping.stages.len()),
         };
         let mut live: Vec<Bytes> = Vec::new();
         for (q, memory) in evaluated.memory.iter().enumerate() {
@@ -244,7 +245,7 @@ impl Staged<'_> {
         step: crate::lower::Step,
         end: SimTime,
     ) {
-        let p = self.choice.stages.len();
+        let p = self.choice.mapping.stages.len();
         let chunk = u64::from(step.chunk);
         let (hop, leaves) = if step.backward {
             ((q + p - 1) % p, q > 0 || chunk > 0)

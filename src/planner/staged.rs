@@ -47,32 +47,32 @@ pub fn stage_memory(
     if own_table {
         staged.head = block_times(&choice.head, job.launch(), true);
     }
-    let shape = job.shape(&choice.candidate);
+    let shape = job.shape(&choice.mapping.candidate);
     let peak = |q: usize| {
         let in_flight = staged.pipeline.in_flight(q as u64);
         model.peak(&shape, &staged.layer, &staged.works(q), &in_flight)
     };
-    (0..choice.stages.len()).map(peak).collect()
+    (0..choice.mapping.stages.len()).map(peak).collect()
 }
 
 /// By stage, over one iteration: the optimizer's kernels, and the collectives beside those of the
 /// layers' passes.
 pub fn beside_passes(job: &Job, choice: &Choice) -> Vec<(SimTime, StageCollectives)> {
     let staged = Staged::new(job, choice);
-    let prices = job.prices(&choice.candidate);
-    let shape = job.shape(&choice.candidate);
+    let prices = job.prices(&choice.mapping.candidate);
+    let shape = job.shape(&choice.mapping.candidate);
     let model = StageModel { shape, layer: &staged.layer, prices: prices.as_ref() };
     let of_stage = |q: usize| {
         let works = staged.works(q);
         let optimizer = prices.optimizer_step(model.updated(&works));
         (optimizer, model.collectives(&works, staged.pipeline.micro_batches))
     };
-    (0..choice.stages.len()).map(of_stage).collect()
+    (0..choice.mapping.stages.len()).map(of_stage).collect()
 }
 
 impl<'a> Staged<'a> {
     pub(super) fn new(job: &'a Job, choice: &'a Choice) -> Self {
-        let c = &choice.candidate;
+        let c = &choice.mapping.candidate;
         let launch = job.launch();
         Staged {
             job,
@@ -94,7 +94,7 @@ impl<'a> Staged<'a> {
     pub(super) fn works(&self, q: usize) -> Vec<StageWork<'_>> {
         let chunks = self.pipeline.chunks as usize;
         let work = |chunk| StageWork {
-            layers: self.choice.chunk_layers(q, chunk),
+            layers: self.choice.mapping.chunk_layers(q, chunk),
             embedding: None,
             head: None,
         };
@@ -102,20 +102,20 @@ impl<'a> Staged<'a> {
         if q == 0 {
             works[0].embedding = Some(&self.embedding);
         }
-        if q + 1 == self.choice.stages.len() {
+        if q + 1 == self.choice.mapping.stages.len() {
             works[chunks - 1].head = Some(&self.head);
         }
         works
     }
 
     pub(super) fn evaluate(&self) -> Evaluated {
-        let candidate = &self.choice.candidate;
+        let candidate = &self.choice.mapping.candidate;
         let prices = self.job.prices(candidate);
         let shape = self.job.shape(candidate);
         let model = StageModel { shape, layer: &self.layer, prices: prices.as_ref() };
         let memory = self.job.memory(candidate);
         let mut evaluated = Evaluated { times: Vec::new(), memory: Vec::new(), saved: Vec::new() };
-        for q in 0..self.choice.stages.len() {
+        for q in 0..self.choice.mapping.stages.len() {
             let works = self.works(q);
             let in_flight = self.pipeline.in_flight(q as u64);
             evaluated.times.push(model.stage(&works));

@@ -1,8 +1,9 @@
 //! Costs made of a few numbers, and the best plan by trying all: what the search is tested with.
 
 use super::costs::{BlockSet, Costs};
-use super::space::{Candidate, Pins, Space};
+use super::space::{Pins, Space};
 use crate::graph::{Collective, Kernel};
+use crate::lower::Candidate;
 use crate::lower::{
     BlockTimes, Links, MemoryModel, Pipeline, Prices, StageModel, StageSettings, StageTimes,
     StageWork,

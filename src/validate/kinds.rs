@@ -1,7 +1,8 @@
 //! What the computation of a plan consists of, by kind of kernel.
 
 use crate::graph::{BlockKind, Kernel, PassKind};
-use crate::planner::block::{BlockOption, instructions};
+use crate::lower::blocks::instructions;
+use crate::planner::block::BlockOption;
 use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::sharding::{Instruction, InstructionCost};
@@ -26,15 +27,16 @@ pub struct Kinds {
 
 /// Splits the computation of a plan by kind.
 pub fn kinds(job: &Job, choice: &Choice) -> Kinds {
-    let c = &choice.candidate;
+    let c = &choice.mapping.candidate;
     let mut kinds = Kinds::default();
     let mut add = |kind: BlockKind, option: &BlockOption, counts: [u64; 3]| {
-        let context = job.shard_context(c.tensor, c.context, c.micro_batch);
+        let context = job.workload.shard_context(c.tensor, c.context, c.micro_batch);
         let prices = job.block_prices(c.tensor, c.context);
-        let block = job.block(kind);
-        let boundary = Job::boundary(c.sequence_parallel);
+        let block = job.workload.block(kind);
+        let boundary = c.boundary();
         let strategies = &option.strategies;
-        let Ok(program) = instructions(&job.graph, block, &context, boundary, strategies) else {
+        let Ok(program) = instructions(&job.workload.graph, block, &context, boundary, strategies)
+        else {
             return;
         };
         let all: u64 = counts.iter().sum();
@@ -45,7 +47,7 @@ pub fn kinds(job: &Job, choice: &Choice) -> Kinds {
         for (list, count) in lists {
             for instruction in list {
                 let Instruction::Compute { op, kernel } = instruction else { continue };
-                let core = job.graph.dag[block.ops[*op]].attention_core;
+                let core = job.workload.graph.dag[block.ops[*op]].attention_core;
                 let weight = share * count as f64;
                 let time = prices.kernel(kernel).seconds().get() * weight;
                 kinds.launches += kernel.launches() as f64 * weight;

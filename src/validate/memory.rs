@@ -20,7 +20,7 @@ pub struct PeakMemory {
 impl PeakMemory {
     /// The peak of a predicted plan on its fullest stage, or on its first.
     pub fn of(job: &Job, choice: &Choice, prediction: &Prediction, first: bool) -> PeakMemory {
-        let memory = job.memory(&choice.candidate);
+        let memory = job.memory(&choice.mapping.candidate);
         let stages = prediction.stages.iter();
         let count = if first { 1 } else { usize::MAX };
         let stage = stages.take(count).max_by_key(|stage| stage.peak_memory_bytes);

@@ -14,7 +14,7 @@ const MOST_MICRO_BATCH: u64 = 32;
 /// 2020, table 2.1).
 const DEFAULT_STEP_TOKENS: u64 = 524_288;
 
-/// MappedWays of each parallelism.
+/// Ranks of each kind of parallelism that a row was run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedWays {
     tensor: u64,
@@ -23,10 +23,10 @@ pub struct MappedWays {
     context: u64,
 }
 
-/// MappedWays of a row.
+/// The ways of a row.
 ///
 /// # Errors
-/// MappedWays that are not given and do not follow, or mixtures of experts.
+/// Ways that are not given and do not follow, or mixtures of experts.
 pub fn ways(row: &MeasuredRun) -> Result<MappedWays, Skip> {
     if row.ep.is_some_and(|ways| ways > 1) {
         return Err(Skip::Architecture("mixture of experts".into()));

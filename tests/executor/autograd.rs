@@ -57,11 +57,11 @@ impl Reference<'_> {
 
     /// Where an operator stands: its block, and its layer.
     fn place(&self) -> BTreeMap<NodeIndex, (BlockKind, u64)> {
-        let graph = &self.job.graph;
+        let graph = &self.job.workload.graph;
         let mut place = BTreeMap::new();
         let mut layer = 0;
         let mut topo = Topo::new(&graph.dag);
-        let ends = |kind: BlockKind| self.job.block(kind).ops.clone();
+        let ends = |kind: BlockKind| self.job.workload.block(kind).ops.clone();
         let (first, last) = (ends(BlockKind::Embedding), ends(BlockKind::Head));
         let mut inside: Vec<NodeIndex> = Vec::new();
         while let Some(node) = topo.next(&graph.dag) {
@@ -76,7 +76,7 @@ impl Reference<'_> {
         inside.sort();
         for node in inside {
             place.insert(node, (BlockKind::Layer, layer));
-            let is_last = match self.job.model.norm_position() {
+            let is_last = match self.job.workload.model.norm_position() {
                 lmplan::spec::NormPlacement::Pre => graph.dag[node].name == "mlp.add",
                 lmplan::spec::NormPlacement::Post => graph.dag[node].name == "mlp.norm",
             };
@@ -86,7 +86,7 @@ impl Reference<'_> {
     }
 
     fn loss(&self) -> Tensor {
-        let dag = &self.job.graph.dag;
+        let dag = &self.job.workload.graph.dag;
         let place = self.place();
         let mut values: BTreeMap<NodeIndex, Tensor> = BTreeMap::new();
         let mut topo = Topo::new(dag);
@@ -104,7 +104,7 @@ impl Reference<'_> {
     }
 
     fn value(&self, node: NodeIndex, at: (BlockKind, u64), inputs: &[Tensor]) -> Tensor {
-        let op = &self.job.graph.dag[node];
+        let op = &self.job.workload.graph.dag[node];
         let name = op.name.as_str();
         let batch = self.batch;
         match &op.kind {
@@ -270,11 +270,11 @@ fn compare(model: ModelSpec, fused: bool, micro: u64, recompute: [u64; 3], what:
     let global = model.training.global_batch_size;
     let job = job(model, fused);
     let mut choice = choice(&job, &single(global, micro));
-    choice.stages = vec![recompute];
+    choice.mapping.stages = vec![recompute];
     let options = RunOptions::comparable(2, true);
-    let mut rank = setup::alone(&job, &choice, &options).unwrap();
+    let mut rank = setup::alone(&job.workload, &choice.mapping, &options).unwrap();
     let leaves = leaves(&rank);
-    let data = StepData::new(data_shape(&job.model), 1, Device::Cpu);
+    let data = StepData::new(data_shape(&job.workload.model), 1, Device::Cpu);
     let batch = data.micro_batch(0, global as i64);
     let reference = Reference { job: &job, leaves: &leaves, batch: &batch, gate_pieces: 2 };
     let loss = reference.loss();

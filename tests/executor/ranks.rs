@@ -106,7 +106,13 @@ fn products_in_fp8_are_run_in_bf16() {
     let plan = plan((2, 1, 1, 1, false, 0, 0), 2);
     let job = job(model, true);
     let limits = NumericsLimits { ranks: 2, steps: 1, cuda: false };
-    let (task, _) = numerics::task(&job.model, &job.stack, &plan, &choice(&job, &plan), limits);
+    let (task, _) = numerics::task(
+        &job.workload.model,
+        &job.workload.stack,
+        &plan,
+        &choice(&job, &plan).mapping,
+        limits,
+    );
     let found = run_here(&task).unwrap();
     assert!(found.passed(), "{found:?}");
     let found = found.in_16_bits.unwrap();
@@ -131,8 +137,8 @@ fn offered(model: &ModelSpec, plan: &Plan) -> BTreeMap<String, BTreeMap<String, 
     let mut all = BTreeMap::new();
     for (block, kind) in blocks {
         let mut operators = BTreeMap::new();
-        for node in &job.block(kind).ops {
-            let name = job.graph.dag[*node].name.clone();
+        for node in &job.workload.block(kind).ops {
+            let name = job.workload.graph.dag[*node].name.clone();
             let takes = |strategy: &Strategy| {
                 let mut plan = plan.clone();
                 let one = BTreeMap::from([(name.clone(), *strategy)]);

@@ -14,7 +14,7 @@ fn rank(optimizer: Optimizer) -> Rank {
     model.training.optimizer = optimizer;
     let job = job(model, true);
     let choice = choice(&job, &single(4, 2));
-    setup::alone(&job, &choice, &RunOptions::comparable(1, true)).unwrap()
+    setup::alone(&job.workload, &choice.mapping, &RunOptions::comparable(1, true)).unwrap()
 }
 
 fn norm(tensor: &Tensor) -> f64 {

@@ -44,9 +44,9 @@ pub(crate) fn exported(job: &Job, plan: &Plan, target: Target) -> Exported {
     let usual = whole(job, &usual).operators;
     let subject = ExportInput {
         plan,
-        model: &job.model,
-        cluster: &job.cluster,
-        stack: &job.stack,
+        model: &job.workload.model,
+        cluster: &job.machine.cluster,
+        stack: &job.workload.stack,
         megatron_operators: &usual,
     };
     export(target, &subject)

@@ -89,7 +89,8 @@ fn torchtitan(text: &str, job: &Job, plan: &Plan) {
             parts = chunks.len() as u64;
             let flat: Vec<&Value> = chunks.iter().flat_map(|c| c.as_array().unwrap()).collect();
             let mut expected = vec!["tok_embeddings".to_owned()];
-            expected.extend((0..job.model.num_layers).map(|layer| format!("layers.{layer}")));
+            expected
+                .extend((0..job.workload.model.num_layers).map(|layer| format!("layers.{layer}")));
             expected.extend(["norm".to_owned(), "lm_head".to_owned()]);
             assert_eq!(flat, expected.iter().collect::<Vec<_>>());
         }
@@ -127,7 +128,7 @@ fn bridge(text: &str, job: &Job, plan: &Plan) {
         if field == "pipeline_model_parallel_layout" && text.contains("layout = \"") {
             let given = text.split_once("layout = \"").unwrap().1.split_once('"').unwrap().0;
             let flat = layout(given).concat();
-            assert_eq!(flat.matches('t').count() as u64, job.model.num_layers);
+            assert_eq!(flat.matches('t').count() as u64, job.workload.model.num_layers);
             let chunks = plan.parallelism.pipeline * plan.parallelism.virtual_stages;
             assert_eq!(layout(given).len() as u64, chunks);
         }
@@ -143,7 +144,7 @@ fn ranks(text: &str, job: &Job, plan: &Plan) {
         let cells: Vec<&str> = line.split(',').collect();
         let numbers: Vec<u64> = cells[..7].iter().map(|cell| cell.parse().unwrap()).collect();
         assert_eq!(numbers[0], index as u64);
-        let per_node = job.cluster.nodes[0].devices_per_node;
+        let per_node = job.machine.cluster.nodes[0].devices_per_node;
         assert_eq!(numbers[1] * per_node + numbers[2], numbers[0]);
         assert!(numbers[3] < p.pipeline && numbers[4] < p.data);
         assert!(numbers[5] < p.context && numbers[6] < p.tensor);
@@ -157,7 +158,7 @@ fn ranks(text: &str, job: &Job, plan: &Plan) {
         }
     }
     assert_eq!(places.len() as u64, plan.devices());
-    assert_eq!(layers.len() as u64, job.model.num_layers);
+    assert_eq!(layers.len() as u64, job.workload.model.num_layers);
 }
 
 proptest! {

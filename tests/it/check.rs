@@ -36,11 +36,11 @@ fn planned(job: &Job, objective: Objective) -> Planned {
 fn subject<'a>(job: &'a Job, plan: &'a Plan) -> CheckInput<'a> {
     CheckInput {
         plan,
-        model: &job.model,
-        graph: &job.graph,
-        stack: &job.stack,
-        devices: job.devices,
-        memory: job.device.memory,
+        model: &job.workload.model,
+        graph: &job.workload.graph,
+        stack: &job.workload.stack,
+        devices: job.machine.devices,
+        memory: job.machine.device.memory,
         peak_flops: job.cost().device().peak().get(),
         results: None,
         certificate: None,

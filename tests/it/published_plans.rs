@@ -141,7 +141,8 @@ impl Published {
     }
 
     fn predict(&self, job: &Job) -> Predicted {
-        let choice = Choice::of_plan(job, &self.plan(job.model.num_layers)).expect(self.model);
+        let choice =
+            Choice::of_plan(job, &self.plan(job.workload.model.num_layers)).expect(self.model);
         predict(job, &choice).expect("a schedule that runs")
     }
 }
@@ -212,7 +213,10 @@ fn plans_that_leave_no_room_are_refused() {
         let choice = Choice::of_plan(&job, &plan).expect("a legal plan");
         let predicted = predict(&job, &choice).expect("a schedule that runs");
         let (stage, needs) = predicted.overflow.expect("more than there is");
-        println!("t{t} p{p} d{d} b{b} v{v}: stage {stage} needs {needs} of {}", job.device.memory);
-        assert!(needs > job.device.memory);
+        println!(
+            "t{t} p{p} d{d} b{b} v{v}: stage {stage} needs {needs} of {}",
+            job.machine.device.memory
+        );
+        assert!(needs > job.machine.device.memory);
     }
 }

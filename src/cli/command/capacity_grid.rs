@@ -182,14 +182,15 @@ fn grid_cluster(
     tokens: u64,
     counts: &DeviceCounts,
 ) -> Result<GridCluster, Failure> {
-    let per_node = job.cluster.nodes.first().map_or(1, |group| group.devices_per_node);
+    let per_node = job.machine.cluster.nodes.first().map_or(1, |group| group.devices_per_node);
     let sizes: Result<Vec<Size>, SizeError> = counts
         .of(per_node)
         .into_iter()
         .map(|devices| {
-            let nodes = resize(&job.cluster, devices)?;
-            let training = &job.model.training;
-            let pins = args.pins.pins(devices, training.global_batch_size, job.model.num_layers);
+            let nodes = resize(&job.machine.cluster, devices)?;
+            let training = &job.workload.model.training;
+            let pins =
+                args.pins.pins(devices, training.global_batch_size, job.workload.model.num_layers);
             Ok(Size { devices, nodes, pins })
         })
         .collect();
@@ -210,7 +211,7 @@ fn no_size(error: &SizeError, job: &Job, counts: &DeviceCounts) -> Failure {
     let mut text = error.to_string();
     if let SizeError::Network { per_node, .. } = error {
         text.push_str(&format!(": give `--devices {per_node}` or fewer"));
-        text.push_str(&match advice::several_nodes(&job.cluster) {
+        text.push_str(&match advice::several_nodes(&job.machine.cluster) {
             Some(name) => format!(", or `--cluster {name} --devices {counts}`"),
             None => ", or a cluster of several nodes".to_owned(),
         });
@@ -219,7 +220,7 @@ fn no_size(error: &SizeError, job: &Job, counts: &DeviceCounts) -> Failure {
 }
 
 fn terms(args: &CapacityArgs, job: &Job, tokens: u64, devices_per_node: u64) -> Terms {
-    let cluster = &job.cluster;
+    let cluster = &job.machine.cluster;
     let mut recovery = cluster.recovery.clone().unwrap_or_default();
     if let Some(bandwidth) = args.checkpoint_bandwidth {
         (recovery.bandwidth_per_node, recovery.bandwidth) = (bandwidth, None);
@@ -236,8 +237,8 @@ fn terms(args: &CapacityArgs, job: &Job, tokens: u64, devices_per_node: u64) -> 
     let rate = args.failures_per_device.or(cluster.failures_per_device);
     Terms {
         tokens,
-        price: cluster.price_per_device_hour.or(job.device.price_per_hour),
-        power: job.device.power + cluster.host_power_per_device.unwrap_or(Watts::ZERO),
+        price: cluster.price_per_device_hour.or(job.machine.device.price_per_hour),
+        power: job.machine.device.power + cluster.host_power_per_device.unwrap_or(Watts::ZERO),
         failures: rate.unwrap_or(PerDay::ZERO),
         recovery,
         devices_per_node,

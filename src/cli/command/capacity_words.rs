@@ -138,8 +138,9 @@ fn more(
     }
     let cluster = &grid.clusters[c];
     let given = given(args, cluster);
-    let range = advice::more_devices(&cluster.job.cluster, given, devices[s], factor)?;
-    let nodes = if cluster.job.cluster.network.is_some() { "" } else { ", on several nodes" };
+    let range = advice::more_devices(&cluster.job.machine.cluster, given, devices[s], factor)?;
+    let nodes =
+        if cluster.job.machine.cluster.network.is_some() { "" } else { ", on several nodes" };
     let range = format!("`{range}` searches whether any number does");
     let digits = usize::from(factor < 10.0);
     Some(format!(
@@ -167,7 +168,7 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
     let Some((cluster, size)) = largest.max_by_key(|(_, size)| size.devices) else {
         return "there is no cluster".to_owned();
     };
-    let job = cluster.job.resized(size.nodes.clone(), cluster.job.device.memory);
+    let job = cluster.job.resized(size.nodes.clone(), cluster.job.machine.device.memory);
     let space = job.space(size.pins.clone());
     let mut help = Vec::new();
     let devices = size.devices;
@@ -185,7 +186,10 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
             let sizes = grid.clusters.iter().flat_map(|cluster| &cluster.sizes);
             let sizes: Vec<u64> = sizes.map(|size| size.devices).collect();
             let clusters = match grid.clusters.as_slice() {
-                [one] => format!("of {} on each `{}`,", one.job.device.memory, one.job.device.name),
+                [one] => format!(
+                    "of {} on each `{}`,",
+                    one.job.machine.device.memory, one.job.machine.device.name
+                ),
                 _ => "of the devices of any cluster,".to_owned(),
             };
             format!("no plan fits the memory {clusters} on {}", numbers(sizes.iter()))
@@ -204,7 +208,7 @@ fn enough(args: &CapacityArgs, cluster: &GridCluster, job: &Job, space: &Space) 
     };
     let fits = if as_fixed { "a plan fits" } else { "a plan without the fixed parts fits" };
     let given = given(args, cluster);
-    let help = match (&job.cluster.network, advice::several_nodes(&job.cluster)) {
+    let help = match (&job.machine.cluster.network, advice::several_nodes(&job.machine.cluster)) {
         (Some(_), _) => format!("`--cluster {given} --devices {devices}`: on so many {fits}"),
         (None, Some(name)) => format!(
             "`--cluster {name} --devices {devices}`: on so many {fits}, and `{given}` is one node \

@@ -6,11 +6,11 @@ use crate::cli::plan_args::{PlanArgs, PlannedJob};
 use crate::cli::table::{self, Table, TableRow};
 use crate::cli::{Failure, output};
 use crate::explain::{ExplainInput, Neighbour, Outcome, best, neighbours, reasons};
+use crate::lower::Candidate;
 use crate::planner::conflict::Conflict;
 use crate::planner::infeasible::conflict;
 use crate::planner::job::Job;
 use crate::planner::predict::predict;
-use crate::planner::space::Candidate;
 use crate::sim::Prediction;
 use crate::units::{Bytes, Seconds, signed_percent};
 use clap::Args;
@@ -94,7 +94,7 @@ fn line(format: Format, bullet: &str, sentence: &str) -> String {
 
 fn title(loaded: &PlannedJob) -> String {
     let plan = &loaded.plan;
-    format!("{} on {}: {}", plan.model, plan.cluster, loaded.choice.candidate.label())
+    format!("{} on {}: {}", plan.model, plan.cluster, loaded.choice.mapping.candidate.label())
 }
 
 /// Another choice.
@@ -109,8 +109,9 @@ struct WhyNot<'a> {
 
 impl<'a> WhyNot<'a> {
     fn of(job: &Job, pins: &PinArgs, choices: &'a str) -> Self {
-        let layers = job.model.num_layers;
-        let pins = pins.pins(job.devices, job.model.training.global_batch_size, layers);
+        let layers = job.workload.model.num_layers;
+        let pins =
+            pins.pins(job.machine.devices, job.workload.model.training.global_batch_size, layers);
         let conflict = conflict(job, &job.space(pins.clone()));
         WhyNot { choices, outcome: best(job, pins), conflict }
     }

@@ -67,9 +67,9 @@ pub fn run(args: &ExportArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
         .operators;
     let subject = ExportInput {
         plan: &loaded.plan,
-        model: &loaded.job.model,
-        cluster: &loaded.job.cluster,
-        stack: &loaded.job.stack,
+        model: &loaded.job.workload.model,
+        cluster: &loaded.job.machine.cluster,
+        stack: &loaded.job.workload.stack,
         megatron_operators: &usual,
     };
     let exported = export(args.target.into(), &subject);

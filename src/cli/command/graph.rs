@@ -4,6 +4,7 @@ use crate::cli::Failure;
 use crate::cli::advice::no_job;
 use crate::cli::args::ModelArgs;
 use crate::graph::{Detail, build, to_dot, to_json};
+use crate::lower::WorkloadError;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 use std::path::Path;
@@ -35,7 +36,8 @@ pub struct GraphArgs {
 /// Wrong input, a model without a graph, output that can not be written.
 pub fn run(args: &GraphArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let (model, _) = args.model.load(Path::new("."))?;
-    let graph = build(&model).map_err(|error| no_job(&error.into(), &model))?;
+    let graph =
+        build(&model).map_err(|error| no_job(&WorkloadError::from(error).into(), &model))?;
     match args.format {
         GraphFormat::Dot => writeln!(out, "{}", to_dot(&graph, Detail::DistinctBlocks).trim_end())?,
         GraphFormat::Json => writeln!(out, "{:#}", to_json(&graph))?,

@@ -118,7 +118,11 @@ pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
 
 /// The parts of the plan that are fixed.
 fn pins(args: &SearchArgs, job: &Job) -> Pins {
-    args.pins.pins(job.devices, job.model.training.global_batch_size, job.model.num_layers)
+    args.pins.pins(
+        job.machine.devices,
+        job.workload.model.training.global_batch_size,
+        job.workload.model.num_layers,
+    )
 }
 
 fn show(
@@ -172,12 +176,12 @@ pub(super) const NO_DEADLINE: &str = "`--objective devices` needs `--deadline`: 
 
 /// Iterations of the run.
 fn steps(args: &SearchArgs, job: &Job) -> Result<u64, Failure> {
-    let Some(tokens) = args.dataset.tokens_or_own(&job.model)? else {
+    let Some(tokens) = args.dataset.tokens_or_own(&job.workload.model)? else {
         return Err(Failure::Usage(
             "`--deadline` needs the tokens of the run: add `--tokens 300B`".to_owned(),
         ));
     };
-    let step = job.model.training.global_batch_size * job.model.sequence_length;
+    let step = job.workload.model.training.global_batch_size * job.workload.model.sequence_length;
     Ok(tokens.div_ceil(step.max(1)).max(1))
 }
 
@@ -197,7 +201,9 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
         rounded_up(run.get() / 86_400.0),
     );
     let [_, cluster, _] = args.job.plan_names();
-    if let Some(range) = advice::more_devices(&job.cluster, &cluster, job.devices, factor) {
+    if let Some(range) =
+        advice::more_devices(&job.machine.cluster, &cluster, job.machine.devices, factor)
+    {
         let command = review_command(args, &range, deadline);
         text.push_str(&format!("; `{command}` searches whether any number does"));
     }
@@ -208,7 +214,7 @@ fn infeasible_words(args: &SearchArgs, job: &Job, why: &Infeasibility) -> Result
 /// with the schedule.
 fn other_names(args: &SearchArgs, job: &Job, why: &Infeasibility) -> String {
     let larger = why.devices.and_then(|devices| {
-        let name = advice::of_size(&job.cluster, devices)?;
+        let name = advice::of_size(&job.machine.cluster, devices)?;
         Some(format!("\nhelp: `--cluster {name}` has enough"))
     });
     let stacks = why.conflict.as_ref();

@@ -85,7 +85,7 @@ pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
     match predicted.overflow {
         None => Ok(()),
         Some((stage, needs)) => {
-            let room = job.device.memory;
+            let room = job.machine.device.memory;
             Err(Failure::Infeasible(format!(
                 "the plan does not fit: stage {stage} needs {needs} of {room}, {} too much\n\
                  help: smaller micro-batches, more recomputation, more stages or tensor-parallel \

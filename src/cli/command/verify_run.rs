@@ -105,7 +105,7 @@ fn lead(
         let ranks = world.size().map_or(args.ranks, |size| size.min(args.ranks));
         let limits = NumericsLimits { ranks, steps: args.steps, cuda };
         let (task, reduced) =
-            numerics::task(&given.model, &given.stack, &given.plan, &choice, limits);
+            numerics::task(&given.model, &given.stack, &given.plan, &choice.mapping, limits);
         let precisions: Vec<&str> =
             task.precisions.iter().map(|precision| precision.name()).collect();
         say(&format!("numerics: {} processes, {}", task.plan.devices(), precisions.join(" and ")));

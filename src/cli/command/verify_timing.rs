@@ -79,8 +79,8 @@ pub(super) fn run(
         say(&format!("whole: {ranks} processes, about {:.0} s", seconds * (repeats + 1) as f64));
         return timed.whole(world, (&job, &choice), (&name, seconds, repeats), verified);
     }
-    let c = &choice.candidate;
-    let blocks = 2.0 / (job.model.num_layers as f64 + 2.0);
+    let c = &choice.mapping.candidate;
+    let blocks = 2.0 / (job.workload.model.num_layers as f64 + 2.0);
     let once = seconds / c.micro_batches as f64 * c.pipeline as f64 * blocks;
     if !asked(args) && once * (repeats + 1) as f64 > PATIENCE_S {
         verified.notes.push(format!(

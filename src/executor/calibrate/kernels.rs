@@ -21,8 +21,8 @@ use crate::executor::run::record::Beside;
 use crate::executor::run::setup::{self, RunOptions};
 use crate::executor::run::timed;
 use crate::graph::{Kernel, PassKind};
+use crate::lower::Workload;
 use crate::mesh::Coordinates;
-use crate::planner::job::Job;
 use crate::sharding::Instruction;
 use crate::spec::Pace;
 use crate::units::statistics::clipped_mean;
@@ -115,24 +115,25 @@ pub(in crate::executor) fn work(world: &Ranks, device: Device, quick: bool) -> R
     let (rounds, repeats) = rounds(quick);
     let mut all: Vec<Vec<Sample>> = vec![Vec::new(); probes.len()];
     let (mut alone, mut busy) = (Meanwhile::new(device), Meanwhile::new(device));
-    let mut kept: Vec<Option<(Job, Rank)>> = probes.iter().map(|_| None).collect();
+    let mut kept: Vec<Option<(Workload, Rank)>> = probes.iter().map(|_| None).collect();
     for _ in 0..rounds {
         for ((probe, kept), samples) in probes.iter().zip(&mut kept).zip(&mut all) {
-            let (job, mut rank) = match kept.take() {
+            let (workload, mut rank) = match kept.take() {
                 Some(ready) => ready,
                 None => warm(probe, device)?,
             };
             wait(world)?;
             if world.rank() == 0 {
-                alone.time((&job, &mut rank), repeats, samples, |sample| &mut sample.alone_s)?;
+                alone
+                    .time((&workload, &mut rank), repeats, samples, |sample| &mut sample.alone_s)?;
             }
             wait(world)?;
             if world.size() > 1 {
-                busy.time((&job, &mut rank), repeats, samples, |sample| &mut sample.busy_s)?;
+                busy.time((&workload, &mut rank), repeats, samples, |sample| &mut sample.busy_s)?;
             }
             wait(world)?;
             // The few of a quick run are small.
-            *kept = quick.then_some((job, rank));
+            *kept = quick.then_some((workload, rank));
         }
     }
     for sample in all.iter_mut().flatten() {
@@ -172,7 +173,7 @@ impl Meanwhile {
     /// does not make those kernels slow that happened to be timed in it.
     fn time(
         &mut self,
-        (job, rank): (&Job, &mut Rank),
+        (workload, rank): (&Workload, &mut Rank),
         repeats: usize,
         samples: &mut Vec<Sample>,
         of: fn(&mut Sample) -> &mut Vec<f64>,
@@ -180,7 +181,7 @@ impl Meanwhile {
         let tries = if self.gauge.is_some() { TRIES } else { 1 };
         let mut before = self.read();
         for _ in 0..repeats {
-            let mut found = gauge::until_steady(tries, || timed(job, rank))?;
+            let mut found = gauge::until_steady(tries, || timed(workload, rank))?;
             let after = self.read();
             if let (Some(before), Some(after)) = (before, after) {
                 let pace = before.between(after);
@@ -234,9 +235,9 @@ fn wait(world: &Ranks) -> Result<()> {
 }
 
 /// A probe as one rank, after its first step.
-fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
+fn warm(probe: &Probe, device: Device) -> Result<(Workload, Rank)> {
     let task = Task::new(Mode::Whole, probe.model.clone(), plan(1, probe.batch), stack()?);
-    let (job, choice) = task.choice(&task.plan)?;
+    let (workload, mapping) = task.mapping(&task.plan)?;
     let options = RunOptions {
         device,
         double: false,
@@ -247,16 +248,16 @@ fn warm(probe: &Probe, device: Device) -> Result<(Job, Rank)> {
         seed: 0,
     };
     let program =
-        choice.program(&job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
+        mapping.program(&workload, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
     let seat = Coordinates::default();
-    let mut rank = setup::of_program(&job, program, seat, Ranks::Alone, groups, &options)?;
+    let mut rank = setup::of_program(&workload, program, seat, Ranks::Alone, groups, &options)?;
     rank.iteration()?;
-    Ok((job, rank))
+    Ok((workload, rank))
 }
 
 /// Runs a rank: each of its kernels with its times, the optimizer's passes as one.
-fn timed(job: &Job, rank: &mut Rank) -> Result<Times> {
+fn timed(workload: &Workload, rank: &mut Rank) -> Result<Times> {
     rank.recorder.clear();
     rank.iteration()?;
     let mut all = Vec::new();
@@ -268,15 +269,16 @@ fn timed(job: &Job, rank: &mut Rank) -> Result<Times> {
     let beside = rank.recorder.beside_times();
     let of = |what: &Beside| beside.get(what).cloned().unwrap_or_default();
     let steps = of(&Beside::GradientNorm).into_iter().zip(of(&Beside::Optimizer));
-    all.push((optimizer(job, rank), steps.map(|(norm, update)| norm + update).collect()));
+    all.push((optimizer(workload, rank), steps.map(|(norm, update)| norm + update).collect()));
     Ok(all)
 }
 
 /// The optimizer's passes over all parameters of a rank, as one.
-fn optimizer(job: &Job, rank: &Rank) -> Kernel {
+fn optimizer(workload: &Workload, rank: &Rank) -> Kernel {
     let elements = rank.blocks.iter().flatten().map(|state| state.flat.elements as u64).sum();
-    let training = &job.model.training;
-    let passes = optimizer_kernels(elements, training.precision, &job.stack, training.optimizer);
+    let training = &workload.model.training;
+    let passes =
+        optimizer_kernels(elements, training.precision, &workload.stack, training.optimizer);
     let (mut all_read, mut all_written, mut all_launches) = (Bytes::ZERO, Bytes::ZERO, 0);
     for pass in &passes {
         if let Kernel::Memory { read, written, launches, .. } = pass {

@@ -4,8 +4,8 @@ use super::meeting::Meeting;
 use crate::executor::error::Result;
 use crate::executor::run::comm::Ranks;
 use crate::executor::run::rank::Groups;
+use crate::lower::Candidate;
 use crate::plan::OptimizerSharding;
-use crate::planner::choice::Choice;
 use lmplan_c10d::{Group, Store};
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use std::time::Duration;
 pub(crate) fn join(
     store: &Store,
     meeting: &Meeting,
-    choice: &Choice,
+    candidate: &Candidate,
     patience: Duration,
     nccl: Option<i32>,
 ) -> Result<(Ranks, Groups)> {
-    let c = &choice.candidate;
+    let c = candidate;
     let (t, d, p) = (c.tensor, c.data, c.pipeline);
     let Meeting { rank, address, prefix, .. } = meeting;
     let seat = c.mesh().coordinates(*rank);

@@ -3,10 +3,9 @@
 use super::fault::Fault;
 use crate::executor::error::{ExecutorError, Result};
 use crate::executor::run::setup::RunOptions;
+use crate::lower::{Mapping, Workload};
 use crate::plan::{OptimizerSharding, Plan};
-use crate::planner::choice::Choice;
-use crate::planner::job::Job;
-use crate::spec::{self, Cluster, ModelSpec, Precision, StackSpec};
+use crate::spec::{self, ModelSpec, Precision, StackSpec};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
@@ -79,21 +78,20 @@ impl Task {
         }
     }
 
-    /// The job and the choice.
+    /// The model as operators, and how a plan spreads it over ranks. Devices and prices play no part
+    /// in it.
     ///
     /// # Errors
     /// A plan that does not suit the model.
-    pub fn choice(&self, plan: &Plan) -> Result<(Job, Choice)> {
+    pub fn mapping(&self, plan: &Plan) -> Result<(Workload, Mapping)> {
         let program = |error: String| ExecutorError::Program(error);
-        // Devices and prices play no part in the execution; this cluster has enough of them.
-        let (cluster, _) = Cluster::load("h100x16384", crate::spec::catalog::built_in())
-            .map_err(|error| program(error.to_string()))?;
         let mut model = self.model.clone();
         model.training.global_batch_size = plan.batch.global;
-        let job = Job::new(model, cluster, self.stack.clone())
-            .map_err(|error| program(error.to_string()))?;
-        let choice = Choice::of_plan(&job, plan).map_err(|error| program(error.to_string()))?;
-        Ok((job, choice))
+        let workload =
+            Workload::new(model, self.stack.clone()).map_err(|error| program(error.to_string()))?;
+        let mapping =
+            Mapping::of_plan(&workload, plan).map_err(|error| program(error.to_string()))?;
+        Ok((workload, mapping))
     }
 
     /// The same batch on one device.

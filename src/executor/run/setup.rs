@@ -1,14 +1,12 @@
-//! From a job and a choice to a rank that is ready to run.
+//! From a workload and its mapping to a rank that is ready to run.
 
 use super::comm::Ranks;
 use super::data::DataShape;
 use super::ops::Env;
 use super::rank::{Groups, Rank, RankSetup};
 use crate::executor::error::{ExecutorError, Result};
-use crate::lower::Program;
+use crate::lower::{Mapping, Program, Workload};
 use crate::mesh::Coordinates;
-use crate::planner::choice::Choice;
-use crate::planner::job::Job;
 use crate::spec::{ModelSpec, Precision};
 use tch::{Device, Kind};
 
@@ -73,19 +71,19 @@ pub fn data_shape(model: &ModelSpec) -> DataShape {
 /// A rank with its groups.
 ///
 /// # Errors
-/// What the executor lacks; a choice made for another job.
+/// What the executor lacks; a mapping made for another workload.
 pub fn rank(
-    job: &Job,
-    choice: &Choice,
+    workload: &Workload,
+    mapping: &Mapping,
     seat: Coordinates,
     tensor: Ranks,
     groups: Groups,
     options: &RunOptions,
 ) -> Result<Rank> {
-    let program = choice
-        .program(job, seat.stage)
+    let program = mapping
+        .program(workload, seat.stage)
         .map_err(|error| ExecutorError::Program(error.to_string()))?;
-    of_program(job, program, seat, tensor, groups, options)
+    of_program(workload, program, seat, tensor, groups, options)
 }
 
 /// A rank with a program of its own.
@@ -93,7 +91,7 @@ pub fn rank(
 /// # Errors
 /// What the executor lacks.
 pub fn of_program(
-    job: &Job,
+    workload: &Workload,
     program: Program,
     seat: Coordinates,
     tensor: Ranks,
@@ -103,7 +101,7 @@ pub fn of_program(
     if program.context > 1 {
         return Err(ExecutorError::Unsupported("sequences split over ranks".to_owned()));
     }
-    let (kind, wide) = kinds(job.model.training.precision, options.double)?;
+    let (kind, wide) = kinds(workload.model.training.precision, options.double)?;
     let half = kind == Kind::Half;
     let env = Env {
         tensor,
@@ -111,11 +109,11 @@ pub fn of_program(
         device: options.device,
         kind,
         wide,
-        dropout: if options.dropout { job.model.dropout() } else { (0.0, 0.0) },
+        dropout: if options.dropout { workload.model.dropout() } else { (0.0, 0.0) },
         gate_pieces: options.gate_pieces as i64,
         // Gradients of 16-bit floats vanish below 6e-8 (Micikevicius et al. 2018, section 3.2).
         loss_scale: if half { 4096.0 } else { 1.0 },
-        global_batch: job.model.training.global_batch_size as i64,
+        global_batch: workload.model.training.global_batch_size as i64,
         kink: 0.0,
         keeps_gradients: false,
     };
@@ -124,8 +122,8 @@ pub fn of_program(
         env,
         groups,
         seat,
-        data: DataShape { seed: options.seed, ..data_shape(&job.model) },
-        optimizer: job.model.training.optimizer,
+        data: DataShape { seed: options.seed, ..data_shape(&workload.model) },
+        optimizer: workload.model.training.optimizer,
         at_true_size: options.at_true_size,
         timed: options.timed,
     })
@@ -135,8 +133,8 @@ pub fn of_program(
 ///
 /// # Errors
 /// As [`rank`].
-pub fn alone(job: &Job, choice: &Choice, options: &RunOptions) -> Result<Rank> {
+pub fn alone(workload: &Workload, mapping: &Mapping, options: &RunOptions) -> Result<Rank> {
     let groups = Groups { data: Ranks::Alone, tied: Ranks::Alone, world: Ranks::Alone };
     let seat = Coordinates::default();
-    rank(job, choice, seat, Ranks::Alone, groups, options)
+    rank(workload, mapping, seat, Ranks::Alone, groups, options)
 }

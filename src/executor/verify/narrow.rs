@@ -1,7 +1,7 @@
 //! A plan's topology on a model that is small enough to run anywhere.
 
+use crate::lower::Mapping;
 use crate::plan::{Plan, RecomputeCounts, StagePlan};
-use crate::planner::choice::Choice;
 use crate::spec::{ModelSpec, ScheduleKind};
 
 /// A narrowed model with its plan, and what was narrowed.
@@ -21,7 +21,7 @@ const HEAD: u64 = 8;
 /// Keeps the schedule, the sharding of every operator, sequence parallelism, what each stage
 /// recomputes and how the optimizer is sharded, and whether sizes divide by the tensor-parallel
 /// ways; narrows everything else. Ways are halved, replicas first, until there are at most `ranks`.
-pub fn narrow(model: &ModelSpec, plan: &Plan, choice: &Choice, ranks: u64) -> Narrowed {
+pub fn narrow(model: &ModelSpec, plan: &Plan, mapping: &Mapping, ranks: u64) -> Narrowed {
     let mut plan = plan.clone();
     let given = plan.parallelism;
     let p = &mut plan.parallelism;
@@ -49,7 +49,7 @@ pub fn narrow(model: &ModelSpec, plan: &Plan, choice: &Choice, ranks: u64) -> Na
     if now.tensor == 1 {
         plan.parallelism.sequence_parallel = false;
     }
-    let stages = stages(choice, now.pipeline, now.virtual_stages);
+    let stages = stages(mapping, now.pipeline, now.virtual_stages);
     let mut model = narrow_model(model, given.tensor, now.tensor);
     model.num_layers = stages.iter().map(|kinds| kinds.iter().sum::<u64>()).sum();
     let mut next = 0;
@@ -66,7 +66,7 @@ pub fn narrow(model: &ModelSpec, plan: &Plan, choice: &Choice, ranks: u64) -> Na
         })
         .collect();
     plan.batch.micro = plan.batch.micro.min(2);
-    let many = choice.candidate.micro_batches;
+    let many = mapping.candidate.micro_batches;
     let m = match plan.schedule {
         ScheduleKind::Interleaved => now.pipeline * 2.min(many / given.pipeline).max(1),
         _ => many.min(now.pipeline + 1),
@@ -77,8 +77,8 @@ pub fn narrow(model: &ModelSpec, plan: &Plan, choice: &Choice, ranks: u64) -> Na
 }
 
 /// Layers of each stage over all its chunks: one of each kind that it has, in every chunk.
-fn stages(choice: &Choice, pipeline: u64, chunks: u64) -> Vec<[u64; 3]> {
-    let given = &choice.stages;
+fn stages(mapping: &Mapping, pipeline: u64, chunks: u64) -> Vec<[u64; 3]> {
+    let given = &mapping.stages;
     let kept = |q: u64| given[(q as usize * given.len()) / pipeline as usize];
     let mut stages: Vec<[u64; 3]> =
         (0..pipeline).map(|q| kept(q).map(|count| count.min(1))).collect();

@@ -8,8 +8,8 @@ use crate::executor::ranks::Compared;
 use crate::executor::ranks::task::{Mode, Task};
 use crate::executor::ranks::world::World;
 use crate::executor::run::setup::kinds;
+use crate::lower::Mapping;
 use crate::plan::Plan;
-use crate::planner::choice::Choice;
 use crate::spec::{ModelSpec, Precision, StackSpec};
 use serde::Serialize;
 
@@ -107,7 +107,7 @@ impl Found {
     }
 }
 
-/// NumericsLimits of a run.
+/// How far a numerical comparison goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumericsLimits {
     /// Ranks at most.
@@ -133,10 +133,10 @@ pub fn task(
     model: &ModelSpec,
     stack: &StackSpec,
     plan: &Plan,
-    choice: &Choice,
+    mapping: &Mapping,
     limits: NumericsLimits,
 ) -> (Task, Option<String>) {
-    let Narrowed { model, plan, reduced } = narrow(model, plan, choice, limits.ranks);
+    let Narrowed { model, plan, reduced } = narrow(model, plan, mapping, limits.ranks);
     let precisions = precisions(model.training.precision);
     let task = Task {
         mode: Mode::Numerics,

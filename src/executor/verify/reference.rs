@@ -59,8 +59,8 @@ impl Reference {
     pub(crate) fn new(task: &Task, number: u64, rank: &Rank) -> Result<Reference> {
         let plan = task.reference_plan();
         let alone = |task: &Task, device: Device| -> Result<Rank> {
-            let (job, choice) = task.choice(&plan)?;
-            let mut one = setup::alone(&job, &choice, &task.options(device))?;
+            let (workload, mapping) = task.mapping(&plan)?;
+            let mut one = setup::alone(&workload, &mapping, &task.options(device))?;
             one.env.keeps_gradients = true;
             Ok(one)
         };

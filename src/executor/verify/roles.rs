@@ -42,15 +42,17 @@ pub struct Roles {
 
 /// Every block that any rank of the plan runs, once with each recomputation, over one micro-batch.
 fn program(job: &Job, choice: &Choice) -> Result<Program> {
-    let mut program =
-        choice.program(job, 0).map_err(|error| ExecutorError::Program(error.to_string()))?;
+    let mut program = choice
+        .mapping
+        .program(&job.workload, 0)
+        .map_err(|error| ExecutorError::Program(error.to_string()))?;
     program.pipeline =
         Pipeline { schedule: ScheduleKind::OneFOneB, stages: 1, chunks: 1, micro_batches: 1 };
     (program.stage, program.replicas, program.sharding) = (0, 1, OptimizerSharding::None);
     let mut blocks = vec![placed(BlockKind::Embedding, Recompute::None)];
     let kinds = [Recompute::None, Recompute::Selective, Recompute::Full];
     for (index, recompute) in kinds.into_iter().enumerate().rev() {
-        if choice.stages.iter().any(|stage| stage[index] > 0) {
+        if choice.mapping.stages.iter().any(|stage| stage[index] > 0) {
             blocks.push(placed(BlockKind::Layer, recompute));
         }
     }
@@ -111,7 +113,7 @@ pub fn execute(
     let seat = Coordinates::default();
     lmplan_c10d::warm_up(options.device)?;
     let before = lmplan_c10d::memory(options.device)?.current;
-    let mut rank = setup::of_program(job, program, seat, tensor, groups, &options)?;
+    let mut rank = setup::of_program(&job.workload, program, seat, tensor, groups, &options)?;
     // A GPU's memory is its allocator's.
     gauge::until_steady(if cuda { 1 } else { WARM_UPS }, || rank.iteration())?;
     if let Some(gauge) = gauge {
@@ -161,9 +163,9 @@ fn timing(
     };
     // Collectives are imitated: they are left out on both sides.
     let kernels: Vec<Timed> = timed(&rank.recorder).into_iter().filter(is_kernel).collect();
-    let layers = job.model.num_layers as f64;
+    let layers = job.workload.model.num_layers as f64;
     let weight = |timed: &Timed| if timed.block() == BlockKind::Layer { layers } else { 1.0 };
-    let prices = job.prices(&choice.candidate);
+    let prices = job.prices(&choice.mapping.candidate);
     let [mut by_op_class, worst] =
         measure::compare(&kernels, &rank.program, prices.as_ref(), &weight);
     let optimizer = optimizer(job, rank, &prices.as_ref().optimizer_step(elements(rank)));
@@ -246,12 +248,12 @@ fn with_times(choice: &Choice, kernels: &[Timed]) -> Choice {
 
 /// The peak that the memory model gives the blocks that are run.
 fn predicted_peak(job: &Job, choice: &Choice, program: &Program) -> Bytes {
-    let mut model: MemoryModel = job.memory(&choice.candidate);
+    let mut model: MemoryModel = job.memory(&choice.mapping.candidate);
     model.transfer = Bytes::ZERO;
-    let mut shape: StageSettings = job.shape(&choice.candidate);
+    let mut shape: StageSettings = job.shape(&choice.mapping.candidate);
     (shape.replicas, shape.sharding) = (1, OptimizerSharding::None);
     let [embedding, layer, mut head] = block_times_of(job, choice);
-    if choice.candidate.pipeline > 1 && program.tables_agree(true) {
+    if choice.mapping.candidate.pipeline > 1 && program.tables_agree(true) {
         // All blocks stand on one device here, where embedding and head share the table.
         head.parameters = head.parameters.saturating_sub(choice.head.tied_parameters);
     }

@@ -66,7 +66,12 @@ pub fn execute(
         steps: repeats + 1,
         patience_s: (20.0 * expected).clamp(60.0, 600.0),
         nccl: cuda && world.has_gpu_for_each(plan.devices()),
-        ..Task::new(Mode::Whole, job.model.clone(), plan.clone(), job.stack.clone())
+        ..Task::new(
+            Mode::Whole,
+            job.workload.model.clone(),
+            plan.clone(),
+            job.workload.stack.clone(),
+        )
     };
     Ok(Ran { answers: world.launch(&task)?, cuda, nccl: task.nccl })
 }
@@ -130,7 +135,7 @@ fn timed_steps(answer: &RankResult) -> usize {
 
 /// Times by class over all stages, each by one of its ranks, of one iteration.
 fn classes(job: &Job, choice: &Choice, answers: &[RankResult]) -> Result<Vec<ClassTimes>> {
-    let c = &choice.candidate;
+    let c = &choice.mapping.candidate;
     let prices = job.prices(c);
     let beside = beside_passes(job, choice);
     let mut sums: BTreeMap<String, (f64, f64, Vec<f64>, usize)> = BTreeMap::new();
@@ -140,7 +145,8 @@ fn classes(job: &Job, choice: &Choice, answers: &[RankResult]) -> Result<Vec<Cla
             continue;
         }
         let program = choice
-            .program(job, seat.stage)
+            .mapping
+            .program(&job.workload, seat.stage)
             .map_err(|error| ExecutorError::Program(error.to_string()))?;
         let steps = timed_steps(answer) as f64;
         let runs = |timed: &Timed| timed.seconds.len() as f64 / steps;
@@ -198,9 +204,9 @@ fn beside_rows(
 /// Predicted and measured peaks by stage. `job` leaves out what tensors do not take: runtime,
 /// communicators, fragmentation.
 fn by_stage(job: &Job, choice: &Choice, answers: &[RankResult]) -> Vec<ComparedBytes> {
-    let model = job.memory(&choice.candidate);
+    let model = job.memory(&choice.mapping.candidate);
     // Where gradients are split, the executor keeps a table for each of its two places.
-    let c = &choice.candidate;
+    let c = &choice.mapping.candidate;
     let own_table = c.sharding >= OptimizerSharding::Zero2 && c.data > 1;
     let predicted = stage_memory(job, choice, &model, own_table);
     let measured = |stage: u64| {
@@ -216,7 +222,7 @@ fn by_stage(job: &Job, choice: &Choice, answers: &[RankResult]) -> Vec<ComparedB
 
 /// The last iteration, by the first rank of each stage.
 fn timeline(choice: &Choice, answers: &[RankResult]) -> Timeline {
-    let c = &choice.candidate;
+    let c = &choice.mapping.candidate;
     let time = |seconds: f64| SimTime::from_seconds(Seconds::new(seconds));
     let mut timeline = Timeline { stages: c.pipeline, ..Timeline::default() };
     for (rank, answer) in (0..).zip(answers) {

@@ -1,9 +1,10 @@
 //! The choice of strategies for a block as an integer program, under caps on saved bytes and
 //! parameters (an ε-constraint): it certifies points of the Pareto set.
 
+use super::option::BlockOption;
 use super::priced_block::{Measure, PricedBlock};
-use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph};
+use crate::lower::blocks::BlockError;
 use crate::sharding::{InstructionCost, Layout, ShardContext};
 use crate::solver::{
     AssignmentEdge, AssignmentIlp, Backend, Resource, SolveError, SolverLimits, Status,

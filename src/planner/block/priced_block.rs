@@ -2,9 +2,10 @@
 //! every pair of them. Everything that is chosen from is a sum (or, for workspaces, a maximum) of
 //! these.
 
-use super::structure::{Flow, Structure};
-use super::{BlockError, BlockOption};
+use super::option::BlockOption;
 use crate::graph::{Block, Graph, Kernel};
+use crate::lower::blocks::BlockError;
+use crate::lower::blocks::{Flow, Structure};
 use crate::sharding::pass::cost_of;
 use crate::sharding::rules::gradient_sum;
 use crate::sharding::{

@@ -7,11 +7,24 @@ mod work;
 
 use super::*;
 use crate::graph::{Adapter, BlockKind, Collective, Edge, Kernel, Op, OpKind, Trained, Weight};
-use crate::sharding::Group;
+use crate::lower::blocks::{block_code, instructions, megatron_strategies};
+use crate::sharding::{Group, PassCost};
 use crate::spec::stack::{ScheduleKind, StackSpec};
 use crate::spec::{Activation, LoraTarget, Norm, Precision};
 use crate::units::{Bytes, Seconds, SimTime};
 use petgraph::graph::{DiGraph, NodeIndex};
+
+/// Megatron-LM's strategies with their prices.
+pub(super) fn megatron_option(
+    graph: &Graph,
+    block: &Block,
+    context: &ShardContext,
+    boundary: Layout,
+    cost: &dyn InstructionCost,
+) -> Result<BlockOption, BlockError> {
+    let strategies = megatron_strategies(graph, block, context, boundary)?;
+    evaluate(graph, block, context, boundary, cost, &strategies)
+}
 
 /// Dimensions of a test model.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Why a plan file does not suit its job.
 
-use super::block::BlockError;
+use super::blocks::BlockError;
 use thiserror::Error;
 
 /// Why a plan does not suit its job; says what would.

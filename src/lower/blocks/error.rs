@@ -1,4 +1,4 @@
-//! Why a block can not be priced.
+//! Why a block can not be split.
 
 use crate::plan::Strategy;
 use crate::sharding::Layout;

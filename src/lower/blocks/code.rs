@@ -1,9 +1,9 @@
 //! A block's choice of strategies, written out as the instructions of one rank.
 
-use super::BlockError;
+use super::error::BlockError;
 use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
-use crate::lower::{BlockCode, Conversion, Input, Operator};
+use crate::lower::program::{BlockCode, Conversion, Input, Operator};
 use crate::plan::Strategy;
 use crate::sharding::rules::gradient_sum;
 use crate::sharding::{
@@ -28,7 +28,8 @@ pub struct BlockProgram {
 /// or first reads it.
 ///
 /// # Errors
-/// As [`evaluate`](super::evaluate).
+/// Strategies that are not offered for their operators, or not as many as those; a boundary or
+/// context that the block can not have.
 pub fn instructions(
     graph: &Graph,
     block: &Block,
@@ -47,7 +48,8 @@ pub fn instructions(
 /// The operators of a block under a choice of strategies, with everything that runs between them.
 ///
 /// # Errors
-/// As [`evaluate`](super::evaluate).
+/// Strategies that are not offered for their operators, or not as many as those; a boundary or
+/// context that the block can not have.
 pub fn block_code(
     graph: &Graph,
     block: &Block,

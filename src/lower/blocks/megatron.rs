@@ -2,32 +2,15 @@
 //! activations between them where the block's ends are sequence-sharded (Shoeybi et al. 2019, §3;
 //! Korthikanti et al. 2022, §4.2.2).
 
-use super::priced_block::PricedBlock;
+use super::error::BlockError;
 use super::structure::Structure;
-use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph, OpKind};
 use crate::plan::Strategy;
-use crate::sharding::{InstructionCost, Layout, ShardContext};
-
-/// Megatron-LM's strategy of each operator of a block, and what they cost.
-///
-/// An operator whose dimensions do not divide by the group is left replicated.
-///
-/// # Errors
-/// A boundary or context that the block can not have.
-pub fn megatron_option(
-    graph: &Graph,
-    block: &Block,
-    context: &ShardContext,
-    boundary: Layout,
-    cost: &dyn InstructionCost,
-) -> Result<BlockOption, BlockError> {
-    let priced = PricedBlock::new(graph, block, context, boundary, cost)?;
-    let choice = choose(&priced.structure);
-    Ok(priced.option(&choice))
-}
+use crate::sharding::{Layout, ShardContext};
 
 /// Megatron-LM's strategy of each operator of a block, in the order of its operators.
+///
+/// An operator whose dimensions do not divide by the group is left replicated.
 ///
 /// # Errors
 /// A boundary or context that the block can not have.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::lower::{Action, Step};
+use crate::graph::BlockKind;
+use crate::lower::{Action, Program, Step};
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::sharding::Instruction;
 use crate::spec::{self, Cluster, LoraSpec, LoraTarget, ScheduleKind};
@@ -64,7 +65,7 @@ fn parameters_are_those_that_are_priced() {
                 Ok(choice) => choice,
                 Err(error) => panic!("{model} {t} {p} {d} {v}: {error}"),
             };
-            let program = choice.program(&job, 0).unwrap();
+            let program = choice.mapping.program(&job.workload, 0).unwrap();
             for (block, option) in
                 program.blocks.iter().zip([&choice.embedding, &choice.layer, &choice.head])
             {
@@ -92,7 +93,8 @@ fn every_layer_is_placed_once() {
     let job = job("gpt2-355m");
     for (t, p, d, v, sequence) in SHAPES {
         let choice = Choice::of_plan(&job, &plan(t, p, d, v, sequence)).unwrap();
-        let programs: Vec<_> = (0..p).map(|q| choice.program(&job, q).unwrap()).collect();
+        let programs: Vec<_> =
+            (0..p).map(|q| choice.mapping.program(&job.workload, q).unwrap()).collect();
         let mut order = Vec::new();
         for chunk in 0..v as usize {
             order.extend(programs.iter().flat_map(|program| program.chunks[chunk].clone()));
@@ -101,7 +103,7 @@ fn every_layer_is_placed_once() {
         assert_eq!(order.last().unwrap().kind, BlockKind::Head);
         let layers: Vec<u64> =
             order.iter().filter(|b| b.kind == BlockKind::Layer).map(|b| b.layer).collect();
-        assert_eq!(layers, (0..job.model.num_layers).collect::<Vec<_>>());
+        assert_eq!(layers, (0..job.workload.model.num_layers).collect::<Vec<_>>());
     }
 }
 
@@ -129,14 +131,14 @@ fn everything_sent_is_received() {
         let choice = Choice::of_plan(&job, &plan(t, p, d, v, sequence)).unwrap();
         let (mut sent, mut received) = (Vec::new(), Vec::new());
         for q in 0..p {
-            let program = choice.program(&job, q).unwrap();
+            let program = choice.mapping.program(&job.workload, q).unwrap();
             sent.extend(messages(&program, true));
             received.extend(messages(&program, false));
         }
         sent.sort_unstable();
         received.sort_unstable();
         assert_eq!(sent, received);
-        let m = choice.candidate.micro_batches;
+        let m = choice.mapping.candidate.micro_batches;
         assert_eq!(sent.len() as u64, 2 * m * (p * v - 1));
     }
 }
@@ -145,7 +147,7 @@ fn everything_sent_is_received() {
 fn communication_is_part_of_the_code() {
     let job = job("gpt2-355m");
     let choice = Choice::of_plan(&job, &plan(4, 1, 1, 1, true)).unwrap();
-    let code = &choice.program(&job, 0).unwrap().blocks[1];
+    let code = &choice.mapping.program(&job.workload, 0).unwrap().blocks[1];
     let collectives = |list: &[Instruction]| {
         list.iter().filter(|i| matches!(i, Instruction::Communicate { .. })).count()
     };

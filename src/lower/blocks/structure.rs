@@ -1,6 +1,6 @@
 //! A block as operators with their shardings and the tensors between them, before any price.
 
-use super::BlockError;
+use super::error::BlockError;
 use crate::graph::{Block, Graph, OpKind};
 use crate::plan::Strategy;
 use crate::sharding::{
@@ -13,39 +13,39 @@ use std::collections::BTreeMap;
 
 /// A tensor that an operator of the block reads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// Who makes it: an operator of the block, or nobody in it for the block's input.
-    pub from: Option<usize>,
+    pub(crate) from: Option<usize>,
     /// Who reads it.
-    pub to: usize,
+    pub(crate) to: usize,
     /// Which input it is there.
-    pub slot: usize,
+    pub(crate) slot: usize,
     /// Its size.
-    pub shape: TensorShape,
+    pub(crate) shape: TensorShape,
     /// The first of the tensor's readers: what the producer keeps of it is counted there.
-    pub first: bool,
+    pub(crate) first: bool,
 }
 
 /// Operators, shardings and tensors of a block.
 #[derive(Debug)]
-pub(super) struct Structure<'a> {
-    pub context: &'a ShardContext<'a>,
-    pub boundary: Layout,
+pub(crate) struct Structure<'a> {
+    pub(crate) context: &'a ShardContext<'a>,
+    pub(crate) boundary: Layout,
     /// Name, and whether selective recomputation repeats it.
-    pub ops: Vec<(&'a str, bool)>,
-    pub kinds: Vec<&'a OpKind>,
-    pub outputs: Vec<TensorShape>,
+    pub(crate) ops: Vec<(&'a str, bool)>,
+    pub(crate) kinds: Vec<&'a OpKind>,
+    pub(crate) outputs: Vec<TensorShape>,
     /// Whether the block's successors read the output.
-    pub leaves: Vec<bool>,
+    pub(crate) leaves: Vec<bool>,
     /// How many gradients the output gets.
-    pub consumers: Vec<u64>,
-    pub shardings: Vec<Vec<Sharding>>,
+    pub(crate) consumers: Vec<u64>,
+    pub(crate) shardings: Vec<Vec<Sharding>>,
     /// Whether full recomputation runs the operator again.
-    pub repeated: Vec<bool>,
+    pub(crate) repeated: Vec<bool>,
     /// By reader, then slot.
-    pub flows: Vec<Flow>,
+    pub(crate) flows: Vec<Flow>,
     /// The tensors that enter the block, with how many operators read each.
-    pub entering: Vec<(TensorShape, u64)>,
+    pub(crate) entering: Vec<(TensorShape, u64)>,
 }
 
 /// Losses are kept in 32 bits.
@@ -77,7 +77,7 @@ fn check_ways(context: &ShardContext<'_>) -> Result<(), BlockError> {
 }
 
 impl<'a> Structure<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         graph: &'a Graph,
         block: &Block,
         context: &'a ShardContext<'a>,
@@ -184,22 +184,22 @@ impl<'a> Structure<'a> {
     }
 
     /// The block's ends: both activation and gradient in the boundary layout.
-    pub(super) const fn boundary_port(&self) -> Port {
+    pub(crate) const fn boundary_port(&self) -> Port {
         Port { layout: self.boundary, gradient: self.boundary }
     }
 
     /// What a reader asks of a flow under one of its shardings.
-    pub(super) fn input(&self, flow: &Flow, choice: usize) -> InputPort {
+    pub(crate) fn input(&self, flow: &Flow, choice: usize) -> InputPort {
         self.shardings[flow.to][choice].inputs[flow.slot]
     }
 
     /// The flows of one reader, by slot.
-    pub(super) fn flows_to(&self, op: usize) -> impl DoubleEndedIterator<Item = (usize, &Flow)> {
+    pub(crate) fn flows_to(&self, op: usize) -> impl DoubleEndedIterator<Item = (usize, &Flow)> {
         self.flows.iter().enumerate().filter(move |(_, flow)| flow.to == op)
     }
 
     /// Indices of the shardings of these names. With one rank all names mean the same.
-    pub(super) fn choice(&self, strategies: &[Strategy]) -> Result<Vec<usize>, BlockError> {
+    pub(crate) fn choice(&self, strategies: &[Strategy]) -> Result<Vec<usize>, BlockError> {
         let (expected, found) = (self.ops.len(), strategies.len());
         if expected != found {
             return Err(BlockError::Count { expected, found });
