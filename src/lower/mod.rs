@@ -24,7 +24,7 @@ pub use plan_error::PlanError;
 pub use program::{
     Action, BlockCode, Conversion, Input, LocalParameter, Operator, Placed, Program,
 };
-pub use schedule::{InFlight, Pipeline, Step};
+pub use schedule::{InFlight, Pass, Pipeline, Step};
 pub use stage::{Prices, StageModel, StageSettings};
 pub use times::{CHUNK_KINDS, ChunkTimes, Links, StageCollectives, StageTimes};
 pub use work::{BlockTimes, StageWork};

@@ -347,22 +347,11 @@ impl Program {
         let (p, v) = (pipeline.stages, pipeline.chunks);
         let mut actions = Vec::new();
         for step in pipeline.steps(stage) {
-            let virtual_stage = u64::from(step.chunk) * p + stage;
-            let (before, after) = ((stage + p - 1) % p, (stage + 1) % p);
-            let is_first = virtual_stage == 0;
-            let is_last = virtual_stage + 1 == p * v;
-            let (starts, ends, from, to) = if step.backward {
-                (is_last, is_first, after, before)
-            } else {
-                (is_first, is_last, before, after)
-            };
-            if !starts {
-                actions.push(Action::Receive { step, from });
-            }
+            let from = pipeline.giver(stage, step);
+            actions.extend(from.map(|from| Action::Receive { step, from }));
             actions.push(Action::Run(step));
-            if !ends {
-                actions.push(Action::Send { step, to });
-            }
+            let to = pipeline.taker(stage, step);
+            actions.extend(to.map(|to| Action::Send { step, to }));
         }
         actions.push(Action::ReduceOverTensor);
         if tied && (stage == 0 || stage + 1 == p) {

@@ -15,11 +15,20 @@ pub struct Pipeline {
     pub micro_batches: u64,
 }
 
+/// What is run of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// From its input to its output.
+    Forward,
+    /// From the gradient of its output to those of its input and of its weights.
+    Backward,
+}
+
 /// One pass of one chunk over one micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
-    /// Backward instead of forward.
-    pub backward: bool,
+    /// The pass.
+    pub pass: Pass,
     /// Chunk of the stage.
     pub chunk: u32,
     /// Micro-batch.
@@ -37,8 +46,8 @@ impl Pipeline {
     pub fn steps(&self, stage: u64) -> Vec<Step> {
         let total = self.micro_batches * self.chunks;
         let warm_up = self.warm_up(stage).min(total);
-        let forward = |k: u64| self.unit(k, false);
-        let backward = |k: u64| self.unit(k, true);
+        let forward = |k: u64| self.unit(k, Pass::Forward);
+        let backward = |k: u64| self.unit(k, Pass::Backward);
         let mut steps = Vec::with_capacity(2 * total as usize);
         steps.extend((0..warm_up).map(forward));
         for k in 0..total - warm_up {
@@ -60,17 +69,58 @@ impl Pipeline {
         }
     }
 
-    /// The `k`-th forward (or backward) of a stage.
-    fn unit(&self, k: u64, backward: bool) -> Step {
+    /// The `k`-th such pass of a stage.
+    fn unit(&self, k: u64, pass: Pass) -> Step {
         let (chunk, micro_batch) = if self.chunks == 1 {
             (0, k)
         } else {
             let group = self.stages * self.chunks;
             let chunk = k % group / self.stages;
-            let chunk = if backward { self.chunks - 1 - chunk } else { chunk };
+            let chunk = match pass {
+                Pass::Forward => chunk,
+                Pass::Backward => self.chunks - 1 - chunk,
+            };
             (chunk, k / group * self.stages + k % self.stages)
         };
-        Step { backward, chunk: chunk as u32, micro_batch: micro_batch as u32 }
+        Step { pass, chunk: chunk as u32, micro_batch: micro_batch as u32 }
+    }
+
+    /// Where a chunk of a stage stands among all chunks of the model.
+    pub fn virtual_stage(&self, stage: u64, chunk: u32) -> u64 {
+        u64::from(chunk) * self.stages + stage
+    }
+
+    /// The stage whose result a step of `stage` starts from; none at the end of the model where
+    /// such a pass begins.
+    pub fn giver(&self, stage: u64, step: Step) -> Option<u64> {
+        let at = self.virtual_stage(stage, step.chunk);
+        match step.pass {
+            Pass::Forward => (at > 0).then(|| (stage + self.stages - 1) % self.stages),
+            Pass::Backward => self.after(at, stage),
+        }
+    }
+
+    /// The stage that starts from the result of a step of `stage`; none at the end of the model
+    /// where such a pass ends.
+    pub fn taker(&self, stage: u64, step: Step) -> Option<u64> {
+        let at = self.virtual_stage(stage, step.chunk);
+        match step.pass {
+            Pass::Forward => self.after(at, stage),
+            Pass::Backward => (at > 0).then(|| (stage + self.stages - 1) % self.stages),
+        }
+    }
+
+    fn after(&self, at: u64, stage: u64) -> Option<u64> {
+        (at + 1 < self.stages * self.chunks).then(|| (stage + 1) % self.stages)
+    }
+
+    /// The hop over which the result of a step of `stage` leaves: hop q is between stage q and the
+    /// next, in either direction.
+    pub const fn hop(&self, stage: u64, pass: Pass) -> u64 {
+        match pass {
+            Pass::Forward => stage,
+            Pass::Backward => (stage + self.stages - 1) % self.stages,
+        }
     }
 
     /// The largest numbers of chunk activations that `stage` holds at once: the Pareto-maximal
@@ -87,13 +137,17 @@ impl Pipeline {
         let mut peaks: Vec<InFlight> = Vec::new();
         let mut rising = false;
         for step in self.steps(stage) {
-            if step.backward && rising && !peaks.iter().any(|peak| peak.covers(&now)) {
+            if step.pass == Pass::Backward && rising && !peaks.iter().any(|peak| peak.covers(&now))
+            {
                 // Only the moment before a release can be a maximum.
                 peaks.retain(|peak| !now.covers(peak));
                 peaks.push(now);
             }
             let change = |count: &mut u64| {
-                *count = if step.backward { *count - 1 } else { *count + 1 };
+                *count = match step.pass {
+                    Pass::Forward => *count + 1,
+                    Pass::Backward => *count - 1,
+                };
             };
             change(&mut now.all);
             if is_first && step.chunk == 0 {
@@ -102,7 +156,7 @@ impl Pipeline {
             if is_last && u64::from(step.chunk) + 1 == self.chunks {
                 change(&mut now.last);
             }
-            rising = !step.backward;
+            rising = step.pass == Pass::Forward;
         }
         peaks
     }
@@ -135,7 +189,7 @@ mod tests {
 
     fn text(steps: &[Step]) -> String {
         let one = |s: &Step| {
-            let letter = if s.backward { 'B' } else { 'F' };
+            let letter = if s.pass == Pass::Backward { 'B' } else { 'F' };
             format!("{letter}{}.{}", s.chunk, s.micro_batch)
         };
         steps.iter().map(one).collect::<Vec<_>>().join(" ")
@@ -186,7 +240,11 @@ mod tests {
                 for step in steps {
                     let slot =
                         &mut seen[step.chunk as usize * m as usize + step.micro_batch as usize];
-                    assert_eq!(*slot, u8::from(step.backward), "{schedule:?} stage {stage}");
+                    assert_eq!(
+                        *slot,
+                        u8::from(step.pass == Pass::Backward),
+                        "{schedule:?} stage {stage}"
+                    );
                     *slot += 1;
                 }
                 assert!(seen.iter().all(|count| *count == 2));
@@ -200,7 +258,7 @@ mod tests {
         for stage in 0..4 {
             let (mut alive, mut most) = (0u64, 0);
             for step in pipeline.steps(stage) {
-                alive = if step.backward { alive - 1 } else { alive + 1 };
+                alive = if step.pass == Pass::Backward { alive - 1 } else { alive + 1 };
                 most = most.max(alive);
             }
             let peaks = pipeline.in_flight(stage);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::graph::BlockKind;
-use crate::lower::{Action, Program, Step};
+use crate::lower::{Action, Pass, Program, Step};
 use crate::plan::{Batch, OptimizerSharding, Parallelism, Plan};
 use crate::sharding::Instruction;
 use crate::spec::{self, Cluster, LoraSpec, LoraTarget, ScheduleKind};
@@ -113,11 +113,12 @@ fn messages(program: &Program, sent: bool) -> Vec<(bool, u64, u32, u64, u64)> {
     let at = |step: &Step| u64::from(step.chunk) * p + program.stage;
     let message = |action: &Action| match action {
         Action::Send { step, to } if sent => {
-            let taker = if step.backward { at(step) - 1 } else { at(step) + 1 };
-            Some((step.backward, taker, step.micro_batch, program.stage, *to))
+            let is_backward = step.pass == Pass::Backward;
+            let taker = if is_backward { at(step) - 1 } else { at(step) + 1 };
+            Some((step.pass == Pass::Backward, taker, step.micro_batch, program.stage, *to))
         }
         Action::Receive { step, from } if !sent => {
-            Some((step.backward, at(step), step.micro_batch, *from, program.stage))
+            Some((step.pass == Pass::Backward, at(step), step.micro_batch, *from, program.stage))
         }
         _ => None,
     };

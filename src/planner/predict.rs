@@ -5,7 +5,7 @@ use super::choice::Choice;
 use super::costs::Costs;
 use super::job::Job;
 use super::staged::{Evaluated, Staged};
-use crate::lower::{ChunkTimes, Links, StageModel, StageTimes};
+use crate::lower::{ChunkTimes, Links, Pass, StageModel, StageTimes};
 use crate::sim::pipeline::{Run, Structure};
 use crate::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
 use crate::units::{Bytes, SimTime};
@@ -218,12 +218,15 @@ impl Staged<'_> {
         for (stage, step, start, end) in structure.spans(&evaluated.times, &self.links, run) {
             let q = stage as usize;
             let saved = evaluated.saved[q][step.chunk as usize];
-            let (kind, time) = if step.backward {
-                live[q] = live[q].saturating_sub(saved);
-                (SpanKind::Backward, end)
-            } else {
-                live[q] += saved;
-                (SpanKind::Forward, start)
+            let (kind, time) = match step.pass {
+                Pass::Forward => {
+                    live[q] += saved;
+                    (SpanKind::Forward, start)
+                }
+                Pass::Backward => {
+                    live[q] = live[q].saturating_sub(saved);
+                    (SpanKind::Backward, end)
+                }
             };
             timeline.memory.push(MemorySample { stage, time, bytes: live[q] });
             let micro_batch = Some(u64::from(step.micro_batch));
@@ -245,15 +248,10 @@ impl Staged<'_> {
         step: crate::lower::Step,
         end: SimTime,
     ) {
-        let p = self.choice.mapping.stages.len();
         let chunk = u64::from(step.chunk);
-        let (hop, leaves) = if step.backward {
-            ((q + p - 1) % p, q > 0 || chunk > 0)
-        } else {
-            (q, q + 1 < p || chunk + 1 < self.pipeline.chunks)
-        };
-        let time = self.links.hops[hop];
-        if p > 1 && leaves && time > SimTime::ZERO {
+        let leaves = self.pipeline.taker(q as u64, step).is_some();
+        let time = self.links.hops[self.pipeline.hop(q as u64, step.pass) as usize];
+        if self.pipeline.stages > 1 && leaves && time > SimTime::ZERO {
             timeline.spans.push(Span {
                 stage: q as u64,
                 kind: SpanKind::Transfer,

@@ -8,7 +8,7 @@
 //! whatever the durations are, so a row bounds *every* plan of the same shape from below; the
 //! planner uses this as a cut.
 
-use crate::lower::{CHUNK_KINDS, Links, Pipeline, StageTimes, Step};
+use crate::lower::{CHUNK_KINDS, Links, Pass, Pipeline, StageTimes, Step};
 use crate::units::SimTime;
 
 const NONE: u32 = u32::MAX;
@@ -230,7 +230,7 @@ impl Structure {
                 _ => SimTime::ZERO,
             };
             let step = Step {
-                backward: node.duration % 4 >= 2,
+                pass: if node.duration % 4 >= 2 { Pass::Backward } else { Pass::Forward },
                 chunk: node.duration / 4 % chunks,
                 micro_batch: node.micro_batch,
             };
@@ -322,13 +322,17 @@ impl Builder {
     fn advance(&mut self, q: usize) {
         while let Some(step) = self.steps[q].get(self.next[q]).copied() {
             let Some((needs, hop)) = self.needs(q, step) else { return };
-            let (p, v) = (self.pipeline.stages as usize, self.pipeline.chunks as usize);
-            let virtual_stage = step.chunk as usize * p + q;
-            let ends = if step.backward { virtual_stage == 0 } else { virtual_stage == p * v - 1 };
-            let outgoing = if step.backward { (q + p - 1) % p } else { q };
-            let last = u64::from(step.micro_batch) == self.pipeline.micro_batches - 1;
-            let special = if step.backward { last } else { step.micro_batch == 0 };
-            let kind = 2 * u32::from(step.backward) + u32::from(special);
+            let pipeline = self.pipeline;
+            let (p, v) = (pipeline.stages as usize, pipeline.chunks as usize);
+            let virtual_stage = pipeline.virtual_stage(q as u64, step.chunk) as usize;
+            let ends = pipeline.taker(q as u64, step).is_none();
+            let outgoing = pipeline.hop(q as u64, step.pass);
+            let last = u64::from(step.micro_batch) == pipeline.micro_batches - 1;
+            let special = match step.pass {
+                Pass::Forward => step.micro_batch == 0,
+                Pass::Backward => last,
+            };
+            let kind = 2 * step.pass as u32 + u32::from(special);
             let slot = q * v + step.chunk as usize;
             let index = self.nodes.len() as u32;
             self.nodes.push(Node {
@@ -340,12 +344,11 @@ impl Builder {
                 sends: if ends || p == 1 { NONE } else { outgoing as u32 },
                 micro_batch: step.micro_batch,
             });
-            if step.backward && last {
+            if step.pass == Pass::Backward && last {
                 self.last_backward[slot] = index;
             }
             let m = self.pipeline.micro_batches as usize;
-            self.placed[usize::from(step.backward)]
-                [virtual_stage * m + step.micro_batch as usize] = index;
+            self.placed[step.pass as usize][virtual_stage * m + step.micro_batch as usize] = index;
             self.previous[q] = index;
             self.next[q] += 1;
         }
@@ -357,16 +360,16 @@ impl Builder {
         let virtual_stages = p * self.pipeline.chunks as usize;
         let m = self.pipeline.micro_batches as usize;
         let virtual_stage = step.chunk as usize * p + q;
-        let at = |pass: usize, s: usize| self.placed[pass][s * m + step.micro_batch as usize];
-        let (needs, hop) = if !step.backward {
-            if virtual_stage == 0 {
-                return Some((NONE, NONE));
+        let at =
+            |pass: Pass, s: usize| self.placed[pass as usize][s * m + step.micro_batch as usize];
+        let (needs, hop) = match step.pass {
+            Pass::Forward if virtual_stage == 0 => return Some((NONE, NONE)),
+            Pass::Forward => (at(Pass::Forward, virtual_stage - 1), (q + p - 1) % p),
+            // It starts from the loss.
+            Pass::Backward if virtual_stage == virtual_stages - 1 => {
+                (at(Pass::Forward, virtual_stage), usize::MAX)
             }
-            (at(0, virtual_stage - 1), (q + p - 1) % p)
-        } else if virtual_stage == virtual_stages - 1 {
-            (at(0, virtual_stage), usize::MAX)
-        } else {
-            (at(1, virtual_stage + 1), q)
+            Pass::Backward => (at(Pass::Backward, virtual_stage + 1), q),
         };
         let hop = if hop == usize::MAX || p == 1 { NONE } else { hop as u32 };
         (needs != NONE).then_some((needs, hop))

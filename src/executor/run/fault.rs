@@ -2,7 +2,7 @@
 //! here does anything.
 
 use super::rank::{In16Bits, Rank};
-use crate::lower::Action;
+use crate::lower::{Action, Pass};
 use tch::Tensor;
 
 /// Before an action of the rank's program.
@@ -17,7 +17,9 @@ pub(crate) fn before(rank: &Rank, action: &Action) {
 /// After an action of the rank's program.
 pub(crate) fn after(rank: &Rank, action: &Action) {
     match (rank.fault, action) {
-        (Some(In16Bits::Accumulate), Action::Run(step)) if step.backward => round(rank, gradients),
+        (Some(In16Bits::Accumulate), Action::Run(step)) if step.pass == Pass::Backward => {
+            round(rank, gradients);
+        }
         (Some(In16Bits::Master), Action::Optimizer) => round(rank, |state| &state.master),
         (Some(In16Bits::Scale), Action::Optimizer) => scale(rank, 1.0 / rank.env.loss_scale),
         _ => {}

@@ -10,7 +10,7 @@ use super::state::{BlockState, Held, Table};
 use super::update;
 use crate::executor::error::{ExecutorError, Result};
 use crate::graph::BlockKind;
-use crate::lower::{Action, Step};
+use crate::lower::{Action, Pass, Step};
 use crate::mesh::{Coordinates, Mesh};
 use crate::sharding::Layout;
 use lmplan_c10d::Envelope;
@@ -38,7 +38,7 @@ impl Rank {
             fault::before(self, &action);
             match action {
                 Action::Receive { step, from } => self.receive(step, from)?,
-                Action::Run(step) if step.backward => self.backward(step, &data)?,
+                Action::Run(step) if step.pass == Pass::Backward => self.backward(step, &data)?,
                 Action::Run(step) => {
                     let share = self.forward(step, &data)?;
                     loss =
@@ -82,22 +82,22 @@ impl Rank {
 
     /// A number for a message, which both sides know.
     fn tag(&self, step: Step, sent: bool) -> usize {
-        let p = self.program.pipeline.stages;
-        let own = u64::from(step.chunk) * p + self.program.stage;
-        let taker = match (sent, step.backward) {
-            (true, false) => own + 1,
-            (true, true) => own.saturating_sub(1),
+        let pipeline = &self.program.pipeline;
+        let own = pipeline.virtual_stage(self.program.stage, step.chunk);
+        let taker = match (sent, step.pass) {
+            (true, Pass::Forward) => own + 1,
+            (true, Pass::Backward) => own.saturating_sub(1),
             (false, _) => own,
         };
-        let virtual_stages = p * self.program.pipeline.chunks;
-        let pass = u64::from(step.backward) * virtual_stages + taker;
+        let virtual_stages = pipeline.stages * pipeline.chunks;
+        let pass = step.pass as u64 * virtual_stages + taker;
         (pass * self.program.pipeline.micro_batches + u64::from(step.micro_batch)) as usize
     }
 
     /// Messages of forward and of backward passes have lanes of their own.
     fn envelope(&self, step: Step, sent: bool, stage: u64) -> Envelope {
         let (peer, tag) = (self.peer(stage), self.tag(step, sent));
-        Envelope { peer, tag, lane: usize::from(step.backward) }
+        Envelope { peer, tag, lane: step.pass as usize }
     }
 
     fn receive(&mut self, step: Step, from: u64) -> Result<()> {
@@ -111,12 +111,12 @@ impl Rank {
         let tensor = self
             .recorder
             .beside(Beside::Receive, || self.groups.world.receive(&size, &like, from))?;
-        self.inbox.insert((step.backward, step.chunk, step.micro_batch), tensor);
+        self.inbox.insert(step, tensor);
         Ok(())
     }
 
     fn send(&mut self, step: Step, to: u64) -> Result<()> {
-        let tensor = self.outbox.remove(&(step.backward, step.chunk, step.micro_batch));
+        let tensor = self.outbox.remove(&step);
         let tensor = tensor.ok_or_else(|| ExecutorError::Program("nothing to send".into()))?;
         let to = self.envelope(step, true, to);
         let sending = self.recorder.beside(Beside::Send, || self.groups.world.send(&tensor, to))?;
@@ -141,7 +141,7 @@ impl Rank {
     fn forward(&mut self, step: Step, data: &StepData) -> Result<Option<Tensor>> {
         let batch = self.micro_batch(step, data);
         let key = (step.chunk, step.micro_batch);
-        let mut stream = self.inbox.remove(&(false, step.chunk, step.micro_batch));
+        let mut stream = self.inbox.remove(&step);
         let mut all = Vec::new();
         let mut loss = None;
         for state in &self.blocks[step.chunk as usize] {
@@ -164,7 +164,7 @@ impl Rank {
         }
         self.saved.insert(key, all);
         if let Some(output) = stream {
-            self.outbox.insert((false, step.chunk, step.micro_batch), output);
+            self.outbox.insert(step, output);
         }
         Ok(loss)
     }
@@ -172,7 +172,7 @@ impl Rank {
     fn backward(&mut self, step: Step, data: &StepData) -> Result<()> {
         let batch = self.micro_batch(step, data);
         let mut saved = self.saved.remove(&(step.chunk, step.micro_batch)).unwrap_or_default();
-        let mut gradient = self.inbox.remove(&(true, step.chunk, step.micro_batch));
+        let mut gradient = self.inbox.remove(&step);
         let chunk = step.chunk as usize;
         for index in (0..self.blocks[chunk].len()).rev() {
             let state = &self.blocks[chunk][index];
@@ -204,7 +204,7 @@ impl Rank {
             }
         }
         if let Some(gradient) = gradient {
-            self.outbox.insert((true, step.chunk, step.micro_batch), gradient);
+            self.outbox.insert(step, gradient);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::passes::Saved;
 use super::record::Recorder;
 use super::state::{BlockState, StateOptions};
 use crate::executor::error::Result;
-use crate::lower::Program;
+use crate::lower::{Program, Step};
 use crate::mesh::Coordinates;
 use crate::plan::OptimizerSharding;
 use crate::spec::Optimizer;
@@ -75,8 +75,8 @@ pub struct Rank {
     /// Data of a run that is timed: the same in each step, so that none is made while time counts.
     pub(super) kept_data: Option<StepData>,
     pub(super) steps: u64,
-    pub(super) inbox: BTreeMap<(bool, u32, u32), Tensor>,
-    pub(super) outbox: BTreeMap<(bool, u32, u32), Tensor>,
+    pub(super) inbox: BTreeMap<Step, Tensor>,
+    pub(super) outbox: BTreeMap<Step, Tensor>,
     pub(super) saved: BTreeMap<(u32, u32), Vec<Saved>>,
     pub(super) sending: Vec<Sending>,
     /// What goes wrong on purpose.

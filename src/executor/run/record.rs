@@ -210,8 +210,13 @@ impl Recorder {
     pub(crate) fn ran(&self, action: &Action, start: Moment) {
         let (kind, step, chunk) = match action {
             Action::Receive { .. } => return,
-            Action::Run(step) if step.backward => (SpanKind::Backward, Some(step), step.chunk),
-            Action::Run(step) => (SpanKind::Forward, Some(step), step.chunk),
+            Action::Run(step) => {
+                let kind = match step.pass {
+                    crate::lower::Pass::Forward => SpanKind::Forward,
+                    crate::lower::Pass::Backward => SpanKind::Backward,
+                };
+                (kind, Some(step), step.chunk)
+            }
             Action::Send { step, .. } => (SpanKind::Transfer, Some(step), step.chunk),
             Action::ReduceOverData { chunk } => (SpanKind::GradientReduce, None, *chunk),
             Action::ReduceOverTensor | Action::SumTied => (SpanKind::GradientReduce, None, 0),

@@ -12,7 +12,7 @@ use crate::executor::run::setup::{self, RunOptions};
 use crate::executor::run::timed::{Timed, timed};
 use crate::graph::BlockKind;
 use crate::lower::{
-    Action, MemoryModel, Pipeline, Placed, Program, StageSettings, StageWork, Step,
+    self, Action, MemoryModel, Pipeline, Placed, Program, StageSettings, StageWork, Step,
 };
 use crate::mesh::Coordinates;
 use crate::plan::{OptimizerSharding, Recompute};
@@ -58,10 +58,10 @@ fn program(job: &Job, choice: &Choice) -> Result<Program> {
     }
     blocks.push(placed(BlockKind::Head, Recompute::None));
     program.chunks = vec![blocks];
-    let step = |backward| Step { backward, chunk: 0, micro_batch: 0 };
+    let step = |pass| Step { pass, chunk: 0, micro_batch: 0 };
     program.actions = vec![
-        Action::Run(step(false)),
-        Action::Run(step(true)),
+        Action::Run(step(lower::Pass::Forward)),
+        Action::Run(step(lower::Pass::Backward)),
         Action::GradientNorm,
         Action::Optimizer,
     ];
