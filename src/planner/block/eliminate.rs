@@ -6,7 +6,7 @@
 //! the block are eliminated by themselves and then put together. All coordinates are sums or
 //! maxima of parts, so a covered part can not be in a better whole than the one that covers it.
 
-use super::BlockOption;
+use super::option::BlockOption;
 use super::pareto::{Coordinates, DIMENSIONS, Point, coordinates, joined, prune};
 use super::priced_block::{Measure, PricedBlock};
 use crate::graph::{Block, Graph};

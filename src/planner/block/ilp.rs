@@ -1,8 +1,9 @@
 //! The choice of strategies for a block as an integer program, under caps on saved bytes and
 //! parameters (an ε-constraint): it certifies points of the Pareto set.
 
+use super::error::BlockError;
+use super::option::BlockOption;
 use super::priced_block::{Measure, PricedBlock};
-use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph};
 use crate::sharding::{InstructionCost, Layout, ShardContext};
 use crate::solver::{

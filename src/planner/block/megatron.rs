@@ -2,9 +2,10 @@
 //! activations between them where the block's ends are sequence-sharded (Shoeybi et al. 2019, §3;
 //! Korthikanti et al. 2022, §4.2.2).
 
+use super::error::BlockError;
+use super::option::BlockOption;
 use super::priced_block::PricedBlock;
 use super::structure::Structure;
-use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph, OpKind};
 use crate::plan::Strategy;
 use crate::sharding::{InstructionCost, Layout, ShardContext};

@@ -2,8 +2,9 @@
 //! every pair of them. Everything that is chosen from is a sum (or, for workspaces, a maximum) of
 //! these.
 
+use super::error::BlockError;
+use super::option::BlockOption;
 use super::structure::{Flow, Structure};
-use super::{BlockError, BlockOption};
 use crate::graph::{Block, Graph, Kernel};
 use crate::sharding::pass::cost_of;
 use crate::sharding::rules::gradient_sum;

@@ -1,6 +1,6 @@
 //! A block's choice of strategies, written out as the instructions of one rank.
 
-use super::BlockError;
+use super::error::BlockError;
 use super::structure::{Flow, Structure};
 use crate::graph::{Block, Graph};
 use crate::lower::{BlockCode, Conversion, Input, Operator};

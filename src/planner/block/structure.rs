@@ -1,6 +1,6 @@
 //! A block as operators with their shardings and the tensors between them, before any price.
 
-use super::BlockError;
+use super::error::BlockError;
 use crate::graph::{Block, Graph, OpKind};
 use crate::plan::Strategy;
 use crate::sharding::{
