@@ -7,8 +7,8 @@ pub mod pass;
 pub mod rules;
 
 pub use context::ShardContext;
-pub use layout::{Layout, beside_next, conversion, local_elements};
-pub use rules::{InputPort, Port, Sharding, Site, TensorShape, shardings};
+pub use layout::{Layout, TensorShape, beside_next, conversion, local_elements};
+pub use rules::{InputPort, Port, Sharding, Site, shardings};
 
 use crate::graph::{Collective, Kernel};
 use crate::units::{Bytes, SimTime};
