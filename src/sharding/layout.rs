@@ -5,7 +5,9 @@
 //! size, heads, inner width or vocabulary. Forward, the activation itself is converted; backward,
 //! its gradient is. Conversions to a part of what a rank already holds are free.
 
-use super::{Beside, Instruction, OperatorGroup, Overlap, ShardContext, pass};
+use super::context::ShardContext;
+use super::instruction::{Beside, Instruction, OperatorGroup, Overlap};
+use super::pass;
 use crate::graph::{Collective, PassKind};
 use crate::units::Bytes;
 

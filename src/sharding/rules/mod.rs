@@ -38,7 +38,7 @@ pub(crate) use instructions::gradient_sum;
 pub use sharded::{InputPort, Port, Sharding};
 pub use site::Site;
 
-use super::ShardContext;
+use super::context::ShardContext;
 use crate::graph::OpKind;
 
 /// Every sharding of an operator that its dimensions allow, `replicated` first.
