@@ -1,6 +1,6 @@
 //! Linear programs with integer variables, solved by one of two backends and checked.
 //!
-//! [`Problem`] is plain data. [`solve`] refuses what is not a number before a solver sees it, and
+//! [`Problem`] is plain data. [`solve()`] refuses what is not a number before a solver sees it, and
 //! believes nothing that a solver returns: integrality, bounds, rows and objective are computed
 //! again. `microlp` is pure Rust and always there; HiGHS is there with the feature `highs`.
 
