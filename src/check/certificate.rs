@@ -1,7 +1,8 @@
 //! Whether a certificate covers its space and excludes what it says.
 
+use super::finding::Check;
+use super::input::CheckInput;
 use super::space::{Key, Ways, enumerate, key};
-use super::{Check, CheckInput};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,7 @@
 //! A recount of bytes and seconds from first principles.
 
-use super::{Check, CheckInput};
+use super::finding::Check;
+use super::input::CheckInput;
 use crate::graph::{BlockKind, OpKind};
 use crate::plan::{OptimizerSharding, Plan, Strategy};
 use crate::spec::{Optimizer, Precision, ScheduleKind};

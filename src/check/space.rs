@@ -1,6 +1,6 @@
 //! The space of a search, enumerated again from model, cluster and what was fixed.
 
-use super::CheckInput;
+use super::input::CheckInput;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

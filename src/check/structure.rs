@@ -1,6 +1,7 @@
 //! Whether a plan can be run at all.
 
-use super::{Check, CheckInput};
+use super::finding::Check;
+use super::input::CheckInput;
 use crate::plan::Strategy;
 use crate::spec::ScheduleKind;
 

@@ -1,7 +1,8 @@
 //! Low-rank adapters in the words of other programs.
 
+use super::input::ExportInput;
+use super::losses::Losses;
 use super::python::{Assignments, quoted};
-use super::{ExportInput, Losses};
 use crate::spec::{LoraSpec, LoraTarget};
 
 const FIELD: &str = "model.training.lora";

@@ -1,11 +1,13 @@
 //! Megatron-Bridge: a Python function that returns a `ConfigContainer`.
 
 use super::adapters;
+use super::configuration::{Config, Program};
+use super::input::ExportInput;
 use super::layout::{Chunk, chunks, is_even};
+use super::losses::Losses;
 use super::megatron::{layout, model_losses, position, schedule_losses};
 use super::python::{Assignments, identifier};
 use super::recompute::{Rule, rule};
-use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{Activation, Family, ModelSpec, Norm, Objective, Optimizer, Precision};
 

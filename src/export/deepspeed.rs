@@ -1,9 +1,13 @@
 //! DeepSpeed: `ds_config.json`.
 
+use super::configuration::{Config, Program, one_line};
+use super::exported::ExportFile;
+use super::input::ExportInput;
 use super::launch::beside;
 use super::layout::{Chunk, chunks, is_even};
+use super::losses::{Losses, NotExpressed};
 use super::recompute::{Rule, rule};
-use super::{Config, ExportFile, ExportInput, Losses, NotExpressed, Program, Target, one_line};
+use super::target::Target;
 use crate::plan::OptimizerSharding;
 use crate::spec::{Optimizer, Precision, ScheduleKind};
 use serde_json::{Map, Value, json};

@@ -1,8 +1,10 @@
 //! Scripts that start every rank, under torchrun and under Slurm, and the map of ranks.
 
 use super::arguments::quoted;
+use super::configuration::{Program, one_line};
+use super::exported::ExportFile;
+use super::input::ExportInput;
 use super::layout::ranks;
-use super::{ExportFile, ExportInput, Program, one_line};
 use crate::mesh::Nodes;
 
 /// `torchrun.sh`, run once on each node, and `slurm.sbatch`, which does that.

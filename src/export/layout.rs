@@ -1,6 +1,6 @@
 //! Which layers and which part of the work each rank has.
 
-use super::ExportInput;
+use super::input::ExportInput;
 use crate::mesh::{Coordinates, Mesh, Nodes, Place};
 use crate::plan::RecomputeCounts;
 use std::ops::Range;

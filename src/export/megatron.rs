@@ -1,10 +1,12 @@
 //! Megatron-LM: arguments of `pretrain_gpt.py`.
 
 use super::arguments::Arguments;
+use super::configuration::{Config, Program};
+use super::input::ExportInput;
 use super::launch::beside;
 use super::layout::{Chunk, chunks, is_even};
+use super::losses::Losses;
 use super::recompute::{Rule, rule};
-use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{
     Activation, Family, ModelSpec, Norm, NormPlacement, Objective, Optimizer, Position, Precision,

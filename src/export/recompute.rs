@@ -1,7 +1,7 @@
 //! Recomputation as programs know it: one rule for all stages.
 
-use super::Losses;
 use super::layout::Chunk;
+use super::losses::Losses;
 
 /// One rule for all stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! torchtitan: a Python function that returns a `Trainer.Config`.
 
+use super::configuration::{Config, Program};
+use super::input::ExportInput;
 use super::layout::{Chunk, chunks};
+use super::losses::Losses;
 use super::python::{Assignments, identifier, quoted};
 use super::recompute::{Rule, rule};
-use super::{Config, ExportInput, Losses, Program};
 use crate::plan::OptimizerSharding;
 use crate::spec::{ModelSpec, Precision, ScheduleKind};
 

@@ -1,7 +1,7 @@
 //! GPT-2, GPT-NeoX, OPT and BLOOM: decoders with layer norms and biases.
 
 use super::field::Fields;
-use super::training;
+use super::training::training;
 use crate::spec::{Family, ModelSpec, NormPlacement, Objective, ParallelBranches, Position};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! BERT and RoBERTa.
 
 use super::field::Fields;
-use super::training;
+use super::training::training;
 use crate::spec::{Family, ModelSpec, Objective, Position};
 use serde_json::json;
 

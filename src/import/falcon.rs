@@ -1,7 +1,7 @@
 //! Falcon (Almazrouei et al. 2023).
 
 use super::field::Fields;
-use super::training;
+use super::training::training;
 use crate::spec::{Family, ModelSpec, Objective, ParallelBranches, Position};
 use serde_json::json;
 

@@ -1,8 +1,9 @@
 //! Reads fields one by one and remembers what became of each.
 
 use super::ignored::reason;
+use super::imported::{IgnoredField, ReadField};
+use super::options::Options;
 use super::top_level::{Entry, described};
-use super::{IgnoredField, Options, ReadField};
 use crate::spec::{Diagnostic, Finding, Mark, Source, SpecError, nearest, quoted};
 use serde_json::Value;
 use std::collections::BTreeMap;

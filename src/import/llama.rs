@@ -1,7 +1,7 @@
 //! Llama and what is built like it: Mistral, Mixtral, Qwen 2 and 3.
 
 use super::field::Fields;
-use super::training;
+use super::training::training;
 use crate::spec::{Family, ModelSpec, MoeSpec, Objective};
 use serde_json::{Value, json};
 

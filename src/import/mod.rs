@@ -9,67 +9,19 @@ mod encoder;
 mod falcon;
 mod field;
 mod ignored;
+mod imported;
 mod llama;
 mod meaning;
+mod options;
 mod tidy;
 mod top_level;
+mod training;
 
-use crate::spec::{Document, ModelSpec, Objective, Precision, Source, SpecError, TrainingSpec};
+pub use imported::{IgnoredField, Imported, ReadField};
+pub use options::Options;
+
+use crate::spec::{Document, ModelSpec, Source, SpecError};
 use field::Fields;
-
-/// What the caller decides instead of the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Name of the model.
-    pub name: Option<String>,
-    /// Name where neither the caller nor the file gives one.
-    pub fallback_name: Option<String>,
-    /// Tokens of a training sequence.
-    pub sequence_length: Option<u64>,
-    /// Sequences of an optimizer step.
-    pub global_batch: Option<u64>,
-    /// Numeric recipe.
-    pub precision: Option<Precision>,
-    /// What is learnt.
-    pub objective: Option<Objective>,
-    /// Tokens of the training run.
-    pub tokens: Option<u64>,
-}
-
-/// A model that was read, and what became of every field of its file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
-    /// The model.
-    pub model: ModelSpec,
-    /// Fields that were read, in the order of the file.
-    pub read: Vec<ReadField>,
-    /// Fields that change nothing that is planned, in the order of the file.
-    pub ignored: Vec<IgnoredField>,
-    /// What the configuration says and a model file can not.
-    pub not_expressed: Vec<String>,
-    /// What the configuration leaves open, and what is taken instead.
-    pub assumed: Vec<String>,
-}
-
-/// A field that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadField {
-    /// Its name.
-    pub field: String,
-    /// Its value as it stands in the file.
-    pub value: String,
-    /// What it became.
-    pub becomes: String,
-}
-
-/// A field that was not read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IgnoredField {
-    /// Its name.
-    pub field: String,
-    /// Why it changes nothing that is planned.
-    pub reason: &'static str,
-}
 
 /// The reader of one kind of model.
 type Reader = fn(&mut Fields<'_>) -> Option<ModelSpec>;
@@ -89,9 +41,6 @@ const READERS: [(&str, Reader); 12] = [
     ("qwen3", llama::qwen3),
     ("roberta", encoder::roberta),
 ];
-
-/// Sequences of an optimizer step where the caller gives none: the file never does.
-const ASSUMED_BATCH: u64 = 256;
 
 /// Reads a Hugging Face `config.json`.
 ///
@@ -121,27 +70,4 @@ fn read(fields: &mut Fields<'_>) -> Option<ModelSpec> {
     let kind = fields.kind("model_type", &known)?;
     let (_, reader) = READERS.iter().find(|(name, _)| *name == kind)?;
     reader(fields)
-}
-
-/// How the model is trained, as far as the file says.
-fn training(fields: &mut Fields<'_>, pretraining: Objective) -> TrainingSpec {
-    let objective = fields.objective(pretraining);
-    let labels = matches!(objective, Objective::Classification | Objective::TokenClassification)
-        .then(|| fields.labels())
-        .flatten();
-    TrainingSpec {
-        objective,
-        global_batch_size: fields.options.global_batch.unwrap_or_else(|| {
-            fields.assume(format!(
-                "a global batch of {ASSUMED_BATCH} sequences: `--global-batch` gives another"
-            ));
-            ASSUMED_BATCH
-        }),
-        precision: fields.precision(),
-        optimizer: crate::spec::Optimizer::Adam,
-        max_predictions_per_sequence: None,
-        num_labels: labels,
-        tokens: fields.options.tokens,
-        lora: None,
-    }
 }

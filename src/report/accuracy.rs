@@ -1,7 +1,7 @@
 //! How far predictions are from measurements: text, Markdown, JSON and charts.
 
 use super::chart::scatter;
-use super::{ReportFile, file};
+use super::file::{ReportFile, file};
 use crate::planner::predict::INTERVAL;
 use crate::units::statistics::{quantile, sorted};
 use crate::validate::compared_memory::ComparedMemory;

@@ -3,7 +3,7 @@
 
 use super::chart::pairs::{self, Pair, bytes_unit};
 use super::chart::{Chart, time_unit, timelines};
-use super::{RenderError, ReportFile, file};
+use super::file::{RenderError, ReportFile, file};
 use crate::executor::verify::print::{Style, print};
 use crate::executor::verify::report::Verified;
 use std::fmt::Write;

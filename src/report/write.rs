@@ -1,10 +1,29 @@
 //! Puts a report into a folder, whole or not at all.
 
-use super::{OPTIONAL_FILES, ReportFile};
+use super::file::ReportFile;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+/// Files that one report has and another may not have; those of an earlier report are removed.
+const OPTIONAL_FILES: [&str; 15] = [
+    "search.json",
+    "prediction.json",
+    "certificate.json",
+    "breakdown.svg",
+    "pipeline.svg",
+    "memory.svg",
+    "memory-over-time.svg",
+    "frontier.svg",
+    "scaling.svg",
+    "capacity.json",
+    "capacity.csv",
+    "cluster.yaml",
+    "cost-time.svg",
+    "goodput.svg",
+    "tornado.svg",
+];
 
 /// Charts that a verification has where its mode measures what they show.
 const VERIFICATION_CHARTS: [&str; 4] = [

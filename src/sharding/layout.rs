@@ -5,9 +5,22 @@
 //! size, heads, inner width or vocabulary. Forward, the activation itself is converted; backward,
 //! its gradient is. Conversions to a part of what a rank already holds are free.
 
-use super::{Beside, Instruction, OperatorGroup, Overlap, ShardContext, TensorShape, pass};
+use super::context::ShardContext;
+use super::instruction::{Beside, Instruction, OperatorGroup, Overlap};
+use super::pass;
 use crate::graph::{Collective, PassKind};
 use crate::units::Bytes;
+
+/// Size of an activation, for one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TensorShape {
+    /// Rows per sequence.
+    pub rows: u64,
+    /// Elements of a row.
+    pub width: u64,
+    /// Bytes of an element.
+    pub element_bytes: u64,
+}
 
 /// How a matrix \[rows, width\] stands on t ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

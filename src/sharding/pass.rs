@@ -1,8 +1,37 @@
 //! Short ways to write instructions, and what a list of them costs.
 
-use super::{Beside, Instruction, InstructionCost, OperatorGroup, Overlap, PassCost};
-use crate::graph::{Kernel, PassKind};
+use super::instruction::{Beside, Group, Instruction, OperatorGroup, Overlap};
+use crate::graph::{Collective, Kernel, PassKind};
 use crate::units::{Bytes, SimTime};
+
+/// The price list of instructions, as the planner sees the cost model.
+pub trait InstructionCost: Sync {
+    /// Time of a kernel on the device, without the host's launch floor.
+    fn kernel(&self, kernel: &Kernel) -> SimTime;
+    /// Time of a collective over `group`.
+    fn collective(&self, collective: Collective, bytes: Bytes, group: Group) -> SimTime;
+    /// Time of the host to launch one kernel: a pass takes at least its launches.
+    fn launch(&self) -> SimTime;
+    /// Slowdown of a kernel while a collective runs beside it.
+    fn contention(&self) -> f64 {
+        0.0
+    }
+}
+
+/// What one pass (forward, backward or recomputation) of a block costs on one rank.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PassCost {
+    /// Kernels.
+    pub compute: SimTime,
+    /// Collectives over the tensor-parallel group that the compute stream waits for.
+    pub tensor_parallel: SimTime,
+    /// Collectives over the context-parallel group that the compute stream waits for.
+    pub context_parallel: SimTime,
+    /// Kernel launches of the host.
+    pub launches: u64,
+    /// Operations executed.
+    pub flops: f64,
+}
 
 /// A pass over memory.
 pub const fn memory(

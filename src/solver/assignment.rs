@@ -15,8 +15,11 @@
 //! Alpa's product form (Zheng et al. 2022, §4.2) has the same integer points and a weaker
 //! relaxation. Whole numbers come in and go out: what the solver chose is priced again exactly.
 
+use super::backend::{Backend, SolverLimits};
+use super::error::SolveError;
 use super::problem::{Problem, Sense, Variable};
-use super::{Backend, SolveError, SolverLimits, Status, solve};
+use super::solution::Status;
+use super::solve::solve;
 
 /// Choices within a solver's tolerance, but over a limit, that are ruled out one by one.
 const MAX_CUTS: usize = 100;

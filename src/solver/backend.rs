@@ -1,7 +1,8 @@
 //! The solvers behind `good_lp`.
 
+use super::error::SolveError;
 use super::problem::{Problem, Sense};
-use super::{SolveError, Status};
+use super::solution::Status;
 use good_lp::solvers::microlp::MicroLpProblem;
 use good_lp::{
     Expression, ProblemVariables, ResolutionError, Solution, SolutionStatus, Solver, SolverModel,

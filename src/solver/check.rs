@@ -1,8 +1,9 @@
 //! Nothing that a solver returns is believed before it is computed again.
 
 use super::backend::{Backend, Raw};
+use super::error::SolveError;
 use super::problem::{Problem, Sense};
-use super::{Solution, SolveError, Status};
+use super::solution::{Solution, Status};
 
 /// How far an integer value may be from a whole number.
 const INTEGRALITY: f64 = 1e-5;

@@ -1,12 +1,8 @@
 //! `hardware/*.yaml`: nodes, their links, the network between them, its price.
 
-use super::DeviceSpec;
-use super::diagnostic::{Finding, Source, SpecError};
-use super::load::{load_cluster, load_device, placed};
 use crate::units::{BytesPerSecond, PerDay, Seconds, UsDollars, Watts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Most devices that are planned for.
 pub const MAX_DEVICES: u64 = 10_000_000;
@@ -167,83 +163,6 @@ pub struct TierSpec {
     pub oversubscription: f64,
 }
 
-/// A cluster with the devices that its file names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cluster {
-    /// The file.
-    pub spec: ClusterSpec,
-    /// Its node groups, in the order of the file.
-    pub groups: Vec<NodeGroup>,
-}
-
-/// Like nodes, with their device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeGroup {
-    /// As the cluster's file has it.
-    pub spec: NodeGroupSpec,
-    /// What `spec.device` names.
-    pub device: DeviceSpec,
-}
-
-impl Cluster {
-    /// Reads a cluster and its devices by name or path.
-    ///
-    /// # Errors
-    /// No such name, an unreadable file, or what is wrong with its text or its devices'.
-    pub fn load(name: &str, folder: &Path) -> Result<(Cluster, Source), SpecError> {
-        let (spec, source) = load_cluster(name, folder)?;
-        let cluster = resolve(spec, folder).map_err(|error| match error {
-            Unresolved::Names(findings) => placed(findings, &source),
-            Unresolved::Device(error) => error,
-        })?;
-        Ok((cluster, source))
-    }
-
-    /// Reads the cluster that a plan names: the `cluster.yaml` beside the plan where that is it,
-    /// or else as [`Cluster::load`].
-    ///
-    /// # Errors
-    /// As [`Cluster::load`].
-    pub fn of_plan(name: &str, plan: &Path, folder: &Path) -> Result<Cluster, SpecError> {
-        let beside = plan.with_file_name("cluster.yaml");
-        if beside.is_file() {
-            let (cluster, _) = Cluster::load(&beside.display().to_string(), folder)?;
-            if cluster.spec.name == name {
-                return Ok(cluster);
-            }
-        }
-        Ok(Cluster::load(name, folder)?.0)
-    }
-
-    /// Reads the devices that `spec` names.
-    ///
-    /// # Errors
-    /// Unknown or invalid devices, and links that a device does not have.
-    pub fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, SpecError> {
-        let what = format!("cluster `{}`", spec.name);
-        resolve(spec, folder).map_err(|error| match error {
-            Unresolved::Names(findings) => SpecError::unplaced(findings, &what),
-            Unresolved::Device(error) => error,
-        })
-    }
-
-    /// Devices in all.
-    pub fn num_devices(&self) -> u64 {
-        self.groups.iter().fold(0, |sum, group| group.spec.num_devices().saturating_add(sum))
-    }
-
-    /// Price of a device-hour: the cluster's, or else that of its first devices.
-    pub fn price_per_device_hour(&self) -> Option<UsDollars> {
-        let own = self.groups.first().and_then(|group| group.device.price_per_hour);
-        self.spec.price_per_device_hour.or(own)
-    }
-
-    /// Nodes in all.
-    pub fn num_nodes(&self) -> u64 {
-        self.groups.iter().fold(0, |sum, group| group.spec.count.saturating_add(sum))
-    }
-}
-
 impl NodeGroupSpec {
     /// Devices of the group.
     pub const fn num_devices(&self) -> u64 {
@@ -253,7 +172,7 @@ impl NodeGroupSpec {
 
 impl LinkKind {
     /// Whether the link belongs to the device, whose file then has to give its bandwidth.
-    const fn is_of_the_device(self) -> bool {
+    pub(super) const fn is_of_the_device(self) -> bool {
         matches!(
             self,
             LinkKind::Nvlink1
@@ -263,47 +182,5 @@ impl LinkKind {
                 | LinkKind::Nvlink5
                 | LinkKind::InfinityFabric
         )
-    }
-}
-
-/// Why a cluster has no devices.
-enum Unresolved {
-    /// Names in the cluster's own file.
-    Names(Vec<Finding>),
-    /// A device's file.
-    Device(SpecError),
-}
-
-fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, Unresolved> {
-    let mut findings = Vec::new();
-    let mut groups = Vec::new();
-    for (index, group) in spec.nodes.iter().enumerate() {
-        match load_device(&group.device, folder) {
-            Ok((device, _)) => {
-                let needs_link = group.devices_per_node > 1 && group.intra_node.is_of_the_device();
-                if needs_link && device.link.is_none() {
-                    let message =
-                        format!("device `{}` has no link of its own in its file", group.device);
-                    let path = format!("nodes/{index}/intra_node");
-                    let finding = Finding::new("cluster::link", path, message);
-                    findings.push(finding.help("add `link` to the device, or choose `pcie4`"));
-                }
-                groups.push(NodeGroup { spec: group.clone(), device });
-            }
-            Err(error) => match error.diagnostics.first() {
-                Some(first) if first.code == "spec::not-found" => findings.push(Finding {
-                    code: first.code,
-                    path: format!("nodes/{index}/device"),
-                    message: first.message.clone(),
-                    help: first.help.clone(),
-                }),
-                _ => return Err(Unresolved::Device(error)),
-            },
-        }
-    }
-    if findings.is_empty() {
-        Ok(Cluster { spec, groups })
-    } else {
-        Err(Unresolved::Names(findings))
     }
 }

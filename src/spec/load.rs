@@ -1,12 +1,16 @@
 //! From text to validated types.
 
 use super::catalog::{Kind, find};
+use super::cluster::ClusterSpec;
+use super::device::DeviceSpec;
 use super::diagnostic::{Diagnostic, Finding, Mark, Source, SpecError};
+use super::model::ModelSpec;
 use super::nearest::nearest;
+use super::read::read;
 use super::schema::schema;
+use super::stack::StackSpec;
 use super::structure::{self, listed};
 use super::tree::{self, Node, SyntaxError};
-use super::{ClusterSpec, DeviceSpec, ModelSpec, StackSpec};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -72,6 +76,15 @@ pub fn load_cluster(name: &str, folder: &Path) -> Result<(ClusterSpec, Source), 
 /// As [`load`].
 pub fn load_device(name: &str, folder: &Path) -> Result<(DeviceSpec, Source), SpecError> {
     load(name, folder)
+}
+
+/// Reads a measured device file.
+///
+/// # Errors
+/// A file that can not be read or is no device file.
+pub fn read_measured(path: &Path) -> Result<DeviceSpec, SpecError> {
+    let source = read(path, path.display().to_string())?;
+    parse(&source)
 }
 
 /// Reads a software stack by name or path.

@@ -4,9 +4,7 @@
 //! Measured files live in the user's cache folder, under a name made of everything that they hold
 //! for: processor or GPU, cores, driver, library. `LMPLAN_CACHE_DIR` puts them elsewhere.
 
-use super::DeviceSpec;
-use super::device::Calibration;
-use super::diagnostic::Source;
+use super::device::{Calibration, DeviceSpec};
 use etcetera::BaseStrategy;
 use std::path::{Path, PathBuf};
 
@@ -125,15 +123,6 @@ fn driver_of(text: &str) -> Option<String> {
     let is_version =
         |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
     text.lines().next()?.split_whitespace().find(is_version).map(str::to_owned)
-}
-
-/// Reads a measured device file.
-///
-/// # Errors
-/// A file that can not be read or is no device file.
-pub fn read_measured(path: &Path) -> Result<DeviceSpec, super::SpecError> {
-    let source: Source = super::read::read(path, path.display().to_string())?;
-    super::parse(&source)
 }
 
 impl Calibration {

@@ -12,6 +12,7 @@ pub mod model;
 mod nearest;
 mod observed;
 pub mod read;
+mod resolved;
 pub mod schema;
 pub mod stack;
 mod structure;
@@ -20,8 +21,7 @@ pub(crate) mod validate;
 
 pub use catalog::Kind;
 pub use cluster::{
-    Cluster, ClusterSpec, LinkKind, NetworkSpec, NodeGroup, NodeGroupSpec, RecoverySpec, TierSpec,
-    Topology,
+    ClusterSpec, LinkKind, NetworkSpec, NodeGroupSpec, RecoverySpec, TierSpec, Topology,
 };
 pub use device::{
     Calibration, CollectiveConstants, Contention, DeviceSpec, KernelConstants, LinkSpec,
@@ -38,5 +38,6 @@ pub use model::{
 };
 pub(crate) use nearest::nearest;
 pub use observed::{Load, Observed};
+pub use resolved::{Cluster, NodeGroup};
 pub use stack::{ScheduleKind, StackSpec, TensorOverlap};
 pub use validate::job_findings;

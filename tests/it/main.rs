@@ -45,4 +45,5 @@ mod transcripts;
 
 // The house: imports run one way, files stay short.
 mod architecture;
+mod circles;
 mod tidy;

@@ -1,6 +1,6 @@
 //! One row for each cell.
 
-use super::CapacityInput;
+use super::input::CapacityInput;
 use crate::capacity::CellOutcome;
 use crate::report::summary::{recompute, schedule};
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! The answer in one sentence and a few numbers.
 
-use super::CapacityInput;
+use super::input::CapacityInput;
 use crate::capacity::{Cell, Objective, Place, Review};
 use crate::report::number;
 use crate::report::summary::plan_line;

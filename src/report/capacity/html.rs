@@ -1,6 +1,7 @@
 //! The page of a review: one self-contained HTML file without scripts.
 
-use super::{CapacityInput, answers, facts, layout, sentences, tables};
+use super::input::CapacityInput;
+use super::{answers, facts, layout, sentences, tables};
 use crate::report::chart::{Chart, style_sheet};
 use crate::report::html::{PAGE_STYLE, joined};
 use crate::report::number;

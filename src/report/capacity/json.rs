@@ -1,6 +1,7 @@
 //! The review as `lmplan.capacity/1`.
 
-use super::{CapacityInput, sentences};
+use super::input::CapacityInput;
+use super::sentences;
 use crate::capacity::{BestCell, CellOutcome, Flip, Place, Review};
 use serde_json::{Value, json};
 

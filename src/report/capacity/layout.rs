@@ -1,6 +1,7 @@
 //! The review as text for a terminal and as Markdown.
 
-use super::{CapacityInput, answers, charts, facts, sentences, tables};
+use super::input::CapacityInput;
+use super::{answers, charts, facts, sentences, tables};
 use crate::report::markdown::{bullets, cell, fenced, rows};
 use crate::report::number;
 use crate::report::table::Table;

@@ -5,29 +5,17 @@ mod charts;
 mod csv;
 mod facts;
 mod html;
+mod input;
 mod json;
 mod layout;
 mod sentences;
 mod tables;
 
-use super::{RenderError, ReportFile, file};
-use crate::capacity::Review;
+use super::file::{RenderError, ReportFile, file};
 
 pub use csv::csv;
+pub use input::CapacityInput;
 pub use layout::{markdown, text};
-
-/// Everything that the report of a review shows.
-#[derive(Debug, Clone, Copy)]
-pub struct CapacityInput<'a> {
-    /// The review.
-    pub review: &'a Review,
-    /// Where the interval of the iteration time comes from, in a sentence.
-    pub interval_source: &'a str,
-    /// Names and texts of the inputs in full.
-    pub inputs: &'a [(String, String)],
-    /// The command line that gives this again.
-    pub command: &'a str,
-}
 
 /// The review as `lmplan.capacity/1`, with a line feed at its end.
 ///

@@ -2,8 +2,8 @@
 
 use super::axis::{self, Area, SMALL, Scale};
 use super::canvas::{Anchor, Canvas, Lettering};
+use super::figure::{Chart, RIGHT, WIDTH};
 use super::palette::Ink;
-use super::{Chart, RIGHT, WIDTH};
 use crate::report::number;
 use crate::sim::Prediction;
 

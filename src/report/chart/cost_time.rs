@@ -2,9 +2,9 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::{Anchor, Canvas, Lettering, text_width};
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
 use super::series;
-use super::{Chart, LEFT, RIGHT, WIDTH};
 use crate::capacity::Review;
 use crate::report::number;
 

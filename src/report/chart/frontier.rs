@@ -2,8 +2,8 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::{Anchor, Canvas, Lettering, text_width};
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
-use super::{Chart, LEFT, RIGHT, WIDTH};
 use crate::planner::SearchOutcome;
 use crate::report::number;
 use crate::units::Bytes;

@@ -2,9 +2,9 @@
 
 use super::axis::{self, Area, Mark, Scale};
 use super::canvas::Canvas;
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
 use super::series;
-use super::{Chart, LEFT, RIGHT, WIDTH};
 use crate::capacity::{Cell, Review};
 use crate::report::number;
 

@@ -2,8 +2,8 @@
 
 use super::axis::{self, Area, Mark, Scale};
 use super::canvas::Canvas;
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
-use super::{Chart, LEFT, RIGHT, WIDTH};
 use crate::report::number;
 use crate::sim::{Prediction, Timeline};
 use crate::units::Bytes;

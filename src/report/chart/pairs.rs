@@ -2,8 +2,8 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::{Anchor, Canvas, Lettering, text_width};
+use super::figure::{Chart, RIGHT, WIDTH};
 use super::palette::Ink;
-use super::{Chart, RIGHT, WIDTH};
 use crate::report::number;
 
 const ROW: f64 = 36.0;

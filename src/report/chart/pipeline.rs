@@ -4,9 +4,10 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::{Canvas, Lettering};
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
+use super::phases;
 use super::rows::{self, Rows};
-use super::{Chart, LEFT, RIGHT, WIDTH, phases};
 use crate::report::number;
 use crate::sim::{Span, SpanKind, Timeline};
 

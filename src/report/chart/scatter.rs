@@ -2,8 +2,8 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::Lettering;
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::palette::Ink;
-use super::{Chart, LEFT, RIGHT, WIDTH};
 
 const HEIGHT: f64 = 640.0;
 const INKS: [Ink; 7] =

@@ -3,10 +3,11 @@
 
 use super::axis::{self, Area, Mark, SMALL, Scale};
 use super::canvas::{Canvas, Lettering};
+use super::figure::{Chart, LEFT, RIGHT, WIDTH};
 use super::memory_over_time::steps;
 use super::palette::Ink;
 use super::pipeline::{self, MOST_MARKS, NARROWEST};
-use super::{Chart, LEFT, RIGHT, WIDTH, rows};
+use super::rows;
 use crate::report::number;
 use crate::sim::{SpanKind, Timeline};
 use crate::units::Bytes;

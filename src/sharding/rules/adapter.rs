@@ -22,7 +22,8 @@
 //! lora_B(lora_A(x)) * scaling`), without dropout, which is PEFT's default. Adapters are multiplied
 //! in 16 bits under FP8 recipes.
 
-use super::{Site, accumulate, compute, memory};
+use super::instructions::{accumulate, compute, memory};
+use super::site::Site;
 use crate::graph::{Adapter, Collective, GemmPass, Kernel, PassKind};
 use crate::plan::Strategy;
 use crate::sharding::{Instruction, OperatorGroup, ShardContext};

@@ -5,7 +5,9 @@
 //! dropout mask and the dropped-out weights: a·s²·b·(2 + 1 + 2) bytes in 16 bits (Korthikanti et
 //! al. 2022, §4.1). Fewer key-value than query heads are copied out for it.
 
-use super::{Sharding, Site, compute, input, memory, same};
+use super::instructions::{compute, memory};
+use super::sharded::{Sharding, input, same};
+use super::site::Site;
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind};
 use crate::plan::Strategy;
 use crate::sharding::{Instruction, Layout, OperatorGroup, Overlap, ShardContext};

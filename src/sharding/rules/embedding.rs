@@ -4,7 +4,9 @@
 //! Backward, a dense gradient of the table is filled with zeros, the rows are added to it, and it
 //! is added to the step's gradient, as in PyTorch. A frozen table has no backward pass.
 
-use super::{Sharding, Site, accumulate, input, memory, same};
+use super::instructions::{accumulate, memory};
+use super::sharded::{Sharding, input, same};
+use super::site::Site;
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::plan::Strategy;
 use crate::sharding::{Instruction, Layout, OperatorGroup, ShardContext};

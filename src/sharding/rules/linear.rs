@@ -9,9 +9,9 @@
 //! adapters ([`super::adapter`]) need it for theirs.
 
 use super::adapter::Adapters;
-use super::{
-    InputPort, Port, Sharding, Site, VOCABULARY_MULTIPLE, accumulate, compute, memory, same,
-};
+use super::instructions::{accumulate, compute, memory};
+use super::sharded::{InputPort, Port, Sharding, same};
+use super::site::{Site, VOCABULARY_MULTIPLE};
 use crate::graph::{Collective, GemmPass, Kernel, OpKind, PassKind, Weight};
 use crate::plan::Strategy;
 use crate::sharding::{Beside, Instruction, Layout, OperatorGroup, Overlap, ShardContext};

@@ -5,7 +5,9 @@
 //! (Korthikanti et al. 2022, §4.3). Over a sharded vocabulary three numbers a row are reduced over
 //! the group: the maximum, the target's logit, the sum of exponentials.
 
-use super::{InputPort, Port, Sharding, Site, VOCABULARY_MULTIPLE, input, memory, same};
+use super::instructions::memory;
+use super::sharded::{InputPort, Port, Sharding, input, same};
+use super::site::{Site, VOCABULARY_MULTIPLE};
 use crate::graph::{Collective, OpKind, PassKind};
 use crate::plan::Strategy;
 use crate::sharding::{Instruction, Layout, OperatorGroup, ShardContext, local_elements};

@@ -1,7 +1,9 @@
 //! Norms, activations, dropout, residual sums, rotary positions and row selection: passes over
 //! memory, counted as bytes moved.
 
-use super::{Sharding, Site, accumulate, input, memory, same};
+use super::instructions::{accumulate, memory};
+use super::sharded::{Sharding, input, same};
+use super::site::Site;
 use crate::graph::{OpKind, PassKind};
 use crate::plan::Strategy;
 use crate::sharding::{Instruction, Layout, ShardContext, local_elements};

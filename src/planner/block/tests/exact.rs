@@ -3,6 +3,7 @@
 use super::*;
 use crate::planner::block::eliminate::{option_cost, options_of};
 use crate::planner::block::pareto::{DIMENSIONS, coordinates, prune};
+use crate::sharding::PassCost;
 use crate::solver::{Backend, SolverLimits};
 
 /// Every combination of strategies; only for small products.

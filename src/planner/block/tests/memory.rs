@@ -1,6 +1,7 @@
 //! Saved bytes of a GPT layer: Korthikanti et al. 2022, equations 1, 2 and 4 and table 2.
 
 use super::*;
+use crate::sharding::PassCost;
 use crate::sharding::pass::cost_of;
 
 /// Saved bytes of Megatron's sharding of a GPT layer, by recomputation, in units of s·b·h.

@@ -8,7 +8,7 @@ mod work;
 use super::*;
 use crate::graph::{Adapter, BlockKind, Collective, Edge, Kernel, Op, OpKind, Trained, Weight};
 use crate::lower::blocks::{block_code, instructions, megatron_strategies};
-use crate::sharding::{Group, PassCost};
+use crate::sharding::Group;
 use crate::spec::stack::{ScheduleKind, StackSpec};
 use crate::spec::{Activation, LoraTarget, Norm, Precision};
 use crate::units::{Bytes, Seconds, SimTime};
