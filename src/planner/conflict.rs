@@ -65,7 +65,7 @@ pub fn conflict(space: &Space, known: Known<'_>) -> Option<Conflict> {
         culprits.iter().map(|asked| format!("--{} {}", asked.flag, asked.text)).collect();
     let what = match culprits.as_slice() {
         [] => "no combination divides the batch and the model".to_owned(),
-        [one] => format!("`{}` can not be: {}", words[0], rule(space, one.flag, known)),
+        [one] => format!("`{}` can not be: {}", words[0], rule(space, one, known)),
         several => {
             format!("`{}` do not go together: {}", words.join(" "), together(space, several, known))
         }
@@ -103,30 +103,42 @@ fn is_empty(space: &Space, pins: &Pins) -> bool {
 }
 
 /// What one part has to keep to.
-fn rule(space: &Space, flag: &str, known: Known<'_>) -> String {
-    let devices = space.devices;
-    match flag {
+fn rule(space: &Space, asked: &Asked, known: Known<'_>) -> String {
+    match asked.flag {
         "tp" => {
             let [heads, inner, hidden] = [0, 1, 2]
                 .map(|at| space.tensor_divides.get(at).map_or("-".to_owned(), u64::to_string));
-            format!(
+            let divide = format!(
                 "tensor-parallel ways divide the {heads} heads, the inner width of {inner} and the \
-                 hidden size of {hidden}, and there are {devices} devices"
-            )
+                 hidden size of {hidden}"
+            );
+            ways_rule(divide, &space.tensor_divides, asked, space.devices)
         }
         "pp" => format!(
-            "there are at most as many stages as layers, {}, and as devices, {devices}",
-            space.num_layers
+            "there are at most as many stages as layers, {}, and as devices, {}",
+            space.num_layers, space.devices
         ),
-        "dp" => format!(
-            "replicas divide the global batch of {}, and there are {devices} devices",
-            space.global_batch
-        ),
+        "dp" => {
+            let divide = format!("replicas divide the global batch of {}", space.global_batch);
+            ways_rule(divide, &[space.global_batch], asked, space.devices)
+        }
         "micro-batch" => {
             format!("micro-batches divide the global batch of {}", space.global_batch)
         }
         "schedule" => format!("the stack `{}` has {}", known.stack, schedules(space)),
         _ => chunks_rule(space, known),
+    }
+}
+
+/// Which of two rules given ways break: that they divide all of `numbers`, that there are as many
+/// devices. Both, where several were given.
+fn ways_rule(divide: String, numbers: &[u64], asked: &Asked, devices: u64) -> String {
+    let given: Option<u64> = asked.text.parse().ok();
+    let breaks = |ways: u64| numbers.iter().any(|number| !number.is_multiple_of(ways));
+    match given.map(|ways| (breaks(ways), ways > devices)) {
+        Some((true, false)) => divide,
+        Some((false, true)) => format!("there are {devices} devices"),
+        _ => format!("{divide}, and there are {devices} devices"),
     }
 }
 
@@ -172,7 +184,11 @@ fn together(space: &Space, culprits: &[&Asked], known: Known<'_>) -> String {
     if used.is_none_or(|used| used > space.devices) {
         let product: Vec<String> = ways.iter().map(u64::to_string).collect();
         let used = used.map_or("too many".to_owned(), |used| used.to_string());
-        return format!("{} are {used} devices of {}", product.join(" x "), space.devices);
+        return format!(
+            "{} are {used} devices, and there are {}",
+            product.join(" x "),
+            space.devices
+        );
     }
     if has("dp") && has("micro-batch") {
         return format!("replicas x micro-batch divide the global batch of {}", space.global_batch);

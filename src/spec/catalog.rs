@@ -190,7 +190,7 @@ fn not_found(kind: Kind, message: String, folder: &Path, name: &str) -> SpecErro
     } else {
         let known = names_from(kind, folder);
         let file = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let list = format!("`lmplan list {word}s` names them all");
+        let list = format!("`lmplan list {word}s` names those of the catalogue");
         let known = || known.iter().map(String::as_str);
         let near = nearest(&file, known());
         match (family(&file, known()).as_slice(), near) {

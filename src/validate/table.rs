@@ -34,8 +34,8 @@ pub fn read_runs(file: &str, text: &str) -> Result<Vec<MeasuredRun>, TableError>
         let message = match missing.len() == REQUIRED.len() {
             true => format!(
                 "this is no table of measured runs: such a one is a file of comma-separated values \
-                 whose first line names its columns, at least `{names}`, and of `{}` one for \
-                 what was measured",
+                 whose first line names its columns, at least `{names}`, and one or more of \
+                 `{}`, which say what was measured",
                 MEASURED.join("`, `")
             ),
             false => format!("the table has no column `{names}`: add it to every line"),
