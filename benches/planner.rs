@@ -5,9 +5,9 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lmplan::lower::Candidate;
 use lmplan::lower::{Pipeline, StageTimes};
-use lmplan::planner::bound::BoundInput;
-use lmplan::planner::costs::Costs;
+use lmplan::planner::bounds::BoundInput;
 use lmplan::planner::job::Job;
+use lmplan::planner::job::costs::Costs;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::search::{Options, search};
 use lmplan::planner::space::{Pins, Space};

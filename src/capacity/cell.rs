@@ -3,10 +3,10 @@
 use super::goodput::{Interruptions, Shares, spare_nodes};
 use crate::plan::Plan;
 use crate::planner::answer::assumptions;
-use crate::planner::choice::Choice;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
+use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
 use crate::planner::search::{Options, search};
 use crate::planner::space::Pins;

@@ -14,10 +14,10 @@ pub use neighbours::neighbours;
 pub use reasons::reasons;
 
 use crate::lower::Candidate;
-use crate::planner::choice::Choice;
 use crate::planner::infeasible::closest;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
+use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
 use crate::planner::search::{Options, search};
 use crate::planner::space::Pins;

@@ -1,9 +1,9 @@
 //! Why there is no answer.
 
-use super::infeasible::Infeasibility;
-use super::job::JobError;
-use super::outcome::SearchStatus;
 use crate::lower::PlanError;
+use crate::planner::infeasible::Infeasibility;
+use crate::planner::job::JobError;
+use crate::planner::outcome::SearchStatus;
 use crate::spec::SpecError;
 use thiserror::Error;
 

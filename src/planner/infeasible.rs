@@ -1,16 +1,16 @@
 //! Why no plan fits, and the smallest change that would help.
 
-use super::column::ColumnMaker;
-use super::conflict::{self, Conflict, Known, RELEASES};
-use super::costs::Costs;
-use super::job::Job;
-use super::objective::Objective;
-use super::request::Request;
-use super::search::{Options, search};
-use super::solve::Solution;
-use super::space::{Pins, Space, Ways};
 use crate::lower::Candidate;
 use crate::lower::{Pipeline, StageMemory, StageModel};
+use crate::planner::job::Job;
+use crate::planner::job::costs::Costs;
+use crate::planner::master::column::ColumnMaker;
+use crate::planner::objective::Objective;
+use crate::planner::request::Request;
+use crate::planner::search::solve::Solution;
+use crate::planner::search::{Options, search};
+use crate::planner::space::conflict::{self, Conflict, Known, RELEASES};
+use crate::planner::space::{Pins, Space, Ways};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
 use std::fmt;
@@ -55,7 +55,7 @@ pub struct Closest {
 }
 
 /// Finds out why `space` holds no plan.
-pub(super) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
+pub(crate) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
     let capacity = job.machine.device.memory;
     if let Some(found) = conflict(job, space) {
         let (remedies, conflict) = (found.remedies, Some(found.what));

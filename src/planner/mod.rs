@@ -1,39 +1,23 @@
 //! The search for the best plan, with its proof.
+//!
+//! Rooms, from the bottom: [`space`] is what is searched; [`block`] the shardings of one block;
+//! [`job`] a workload on a machine, with the costs that the search asks for; [`predict`] what one
+//! plan takes; [`bounds`] what no plan is below; [`master`] the stages and layers of one candidate;
+//! [`search`] the best of all candidates; [`answer`] the answer to a request, with its certificate.
 
 pub mod answer;
 pub mod block;
-pub mod block_choices;
-pub mod bound;
-mod branch_and_bound;
-pub mod certificate;
-pub mod choice;
-pub mod column;
-pub mod conflict;
-pub mod costs;
+pub mod bounds;
 mod error;
 pub mod infeasible;
 pub mod job;
-pub mod machine;
 pub mod master;
-pub mod master_ilp;
-pub mod master_problem;
-pub mod memory_bound;
 pub mod objective;
 pub mod outcome;
-pub mod pipeline_shape;
 pub mod predict;
 pub mod request;
 pub mod search;
-pub mod solve;
 pub mod space;
-pub mod staged;
 
 pub use error::Error;
 pub use outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
-
-#[cfg(test)]
-mod master_tests;
-#[cfg(test)]
-mod search_tests;
-#[cfg(test)]
-mod synthetic;

@@ -1,7 +1,7 @@
 //! What is asked of the planner.
 
-use super::objective::Objective;
-use super::space::Pins;
+use crate::planner::objective::Objective;
+use crate::planner::space::Pins;
 
 /// What is asked.
 #[derive(Debug, Clone)]

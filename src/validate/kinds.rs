@@ -3,8 +3,8 @@
 use crate::graph::{BlockKind, Kernel, PassKind};
 use crate::lower::blocks::instructions;
 use crate::planner::block::BlockOption;
-use crate::planner::choice::Choice;
 use crate::planner::job::Job;
+use crate::planner::predict::choice::Choice;
 use crate::sharding::{Instruction, InstructionCost};
 
 /// Seconds of an iteration on one rank of an average stage, each micro-batch counted, by kind of

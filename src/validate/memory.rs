@@ -1,9 +1,9 @@
 //! Peak memory as tools count it, and measured peaks compared.
 
 use super::row::MeasuredRun;
-use crate::planner::choice::Choice;
-use crate::planner::costs::Costs;
 use crate::planner::job::Job;
+use crate::planner::job::costs::Costs;
+use crate::planner::predict::choice::Choice;
 use crate::sim::Prediction;
 
 /// Bytes of the fullest rank, by what counts them.

@@ -3,7 +3,7 @@
 use crate::common::{SHAPES, assert_equal, choice, job, model, plan, run_here, task};
 use lmplan::executor::verify::numerics::{self, NumericsLimits};
 use lmplan::plan::{Batch, Plan, Strategy};
-use lmplan::planner::choice::Choice;
+use lmplan::planner::predict::choice::Choice;
 use lmplan::spec::{
     Activation, ModelSpec, Optimizer, ParallelBranches, Position, Precision, ScheduleKind,
 };

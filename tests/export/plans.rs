@@ -3,9 +3,9 @@
 use lmplan::export::{ExportInput, Exported, Target, export};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::answer::{Answer, plan};
-use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::predict::choice::Choice;
 use lmplan::planner::request::Request;
 use lmplan::planner::space::Pins;
 use lmplan::spec::{Cluster, ModelSpec, ScheduleKind, load_model, load_stack};

@@ -51,7 +51,7 @@ proptest! {
     fn plans_of_the_whole_space(plan in any_plan()) {
         let job = gpt();
         // Combinations that are no plan, such as interleaving with few micro-batches, are none here.
-        if lmplan::planner::choice::Choice::of_plan(job, &plan).is_ok() {
+        if lmplan::planner::predict::choice::Choice::of_plan(job, &plan).is_ok() {
             let plan = whole(job, &plan);
             check(job, &plan);
         }
@@ -65,7 +65,7 @@ fn most_drawn_plans_are_plans_and_lose_nothing() {
     let (mut plans, mut exact) = (0, 0);
     for _ in 0..200 {
         let plan = any_plan().new_tree(&mut runner).unwrap().current();
-        if lmplan::planner::choice::Choice::of_plan(gpt(), &plan).is_ok() {
+        if lmplan::planner::predict::choice::Choice::of_plan(gpt(), &plan).is_ok() {
             plans += 1;
             let ours = ["schedule", "operators", "stages.recompute"];
             let lost = check(gpt(), &whole(gpt(), &plan));

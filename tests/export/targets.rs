@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn drawn_plans_are_accepted_by_every_target(plan in any_plan()) {
         let job = job(GPT, 64);
-        if lmplan::planner::choice::Choice::of_plan(&job, &plan).is_ok() {
+        if lmplan::planner::predict::choice::Choice::of_plan(&job, &plan).is_ok() {
             check(&job, &whole(&job, &plan));
         }
     }

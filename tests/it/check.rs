@@ -3,9 +3,9 @@
 use lmplan::check::{Check, CheckInput, Severity, check};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
 use lmplan::planner::answer::{Answer, Planned, plan};
-use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::predict::choice::Choice;
 use lmplan::planner::predict::predict;
 use lmplan::planner::request::Request;
 use lmplan::planner::space::Pins;

@@ -11,8 +11,27 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
 /// The rooms of a folder from the bottom to the top, where it has some: folders and single files.
-const ROOMS: [(&str, &[&str]); 1] =
-    [("executor", &["error", "caught", "run", "ranks", "gpu", "calibrate", "verify", "worker"])];
+const ROOMS: [(&str, &[&str]); 2] = [
+    (
+        "planner",
+        &[
+            "space",
+            "objective",
+            "outcome",
+            "request",
+            "block",
+            "job",
+            "predict",
+            "bounds",
+            "master",
+            "search",
+            "infeasible",
+            "error",
+            "answer",
+        ],
+    ),
+    ("executor", &["error", "caught", "run", "ranks", "gpu", "calibrate", "verify", "worker"]),
+];
 
 /// Paths of modules, and of what they hold, without `crate`.
 type Name = Vec<String>;

@@ -3,9 +3,9 @@
 #![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
-use lmplan::planner::choice::Choice;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::predict::choice::Choice;
 use lmplan::planner::predict::{Predicted, predict};
 use lmplan::planner::search::{Options, search};
 use lmplan::planner::space::{Pins, Ways};

@@ -2,7 +2,7 @@
 //! each other, and the planner's master problem under every backend of the build.
 
 use lmplan::planner::master::MasterAnswer;
-use lmplan::planner::master_problem::{Entry, Master};
+use lmplan::planner::master::problem::{Entry, Master};
 use lmplan::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 use proptest::prelude::*;
 

@@ -4,7 +4,7 @@ use crate::cli::Failure;
 use crate::cli::args::{Format, Verbosity};
 use crate::cli::plan_args::PlanArgs;
 use crate::export::{ExportInput, Exported, RankPlace, Target, export, ranks};
-use crate::planner::choice::Choice;
+use crate::planner::predict::choice::Choice;
 use crate::report::{self, ReportFile};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};

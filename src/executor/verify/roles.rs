@@ -16,11 +16,11 @@ use crate::lower::{
 };
 use crate::mesh::Coordinates;
 use crate::plan::{OptimizerSharding, Recompute};
-use crate::planner::choice::Choice;
-use crate::planner::costs::Costs;
 use crate::planner::job::Job;
+use crate::planner::job::costs::Costs;
+use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
-use crate::planner::staged::block_times_of;
+use crate::planner::predict::staged::block_times_of;
 use crate::sharding::{Instruction, PassCost};
 use crate::sim::Timeline;
 use crate::spec::{Pace, ScheduleKind};

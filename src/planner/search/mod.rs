@@ -2,21 +2,23 @@
 //!
 //! A queue holds groups of candidates, then candidates, each with a lower bound on its score. The
 //! least is taken first; a group is opened into its candidates, a candidate is solved exactly
-//! ([`super::solve`]). When the least bound is not below the score of the best plan, no plan of the
+//! ([`crate::planner::search::solve`]). When the least bound is not below the score of the best plan, no plan of the
 //! space is better, and the search ends.
 //!
 //! Work is done in batches whose size and content do not depend on threads, so neither does the
 //! result.
 
-use super::bound::ways_bound;
-use super::costs::Costs;
-use super::objective::{Objective, Score};
-use super::outcome::SearchStatus;
-use super::pipeline_shape::PipelineShape;
-use super::solve::{Solution, Solved, Solver};
-use super::space::{Space, Ways};
+pub mod solve;
+
 use crate::lower::Candidate;
 use crate::lower::Pipeline;
+use crate::planner::bounds::ways_bound;
+use crate::planner::job::costs::Costs;
+use crate::planner::master::pipeline_shape::PipelineShape;
+use crate::planner::objective::{Objective, Score};
+use crate::planner::outcome::SearchStatus;
+use crate::planner::search::solve::{Solution, Solved, Solver};
+use crate::planner::space::{Space, Ways};
 use crate::units::{Bytes, SimTime};
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -382,3 +384,8 @@ fn ways_of(candidate: &Candidate) -> Ways {
 fn devices(ways: &Ways) -> u64 {
     ways.tensor * ways.pipeline * ways.data
 }
+
+#[cfg(test)]
+mod synthetic;
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,14 @@
 //! embedding + head; R = W plus the transfers of one round trip; m micro-batches, p stages; n* the
 //! layers of the fullest stage, at least ⌈L/p⌉.
 
-use super::costs::BlockSet;
-use super::space::{Space, Ways};
+pub mod memory;
+
 use crate::graph::Collective;
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use crate::plan::OptimizerSharding;
+use crate::planner::job::costs::BlockSet;
+use crate::planner::space::{Space, Ways};
 use crate::sharding::Group;
 use crate::spec::ScheduleKind;
 use crate::units::{Bytes, SimTime};
@@ -43,7 +45,7 @@ pub struct BoundInput<'a> {
 
 /// Times of a layer and of the ends, with what sharding adds to every pass.
 #[derive(Clone, Copy)]
-pub(super) struct Work {
+pub(crate) struct Work {
     pub forward: SimTime,
     pub backward: SimTime,
     pub embedding: SimTime,
@@ -168,7 +170,7 @@ impl<'a> BoundInput<'a> {
     /// ZeRO-2 and 3 every backward pass reduces its gradients; communication and computation run
     /// beside each other, so a pass takes at least the longer of the two. Where communication is
     /// longer, the computation of embedding and head may hide under it and counts for nothing.
-    pub(super) fn work(&self, layer: &BlockTimes) -> Work {
+    pub(crate) fn work(&self, layer: &BlockTimes) -> Work {
         let mut work = Work {
             forward: layer.forward,
             backward: layer.backward,
@@ -190,7 +192,7 @@ impl<'a> BoundInput<'a> {
     /// Least time for which the reduction of a chunk of `layers` layers outlasts its last backward
     /// pass, which takes `backward`: gradients that are reduced once are reduced beside or after
     /// that pass.
-    pub(super) fn least_tail(&self, layers: u64, backward: SimTime, first: bool) -> SimTime {
+    pub(crate) fn least_tail(&self, layers: u64, backward: SimTime, first: bool) -> SimTime {
         if self.candidate.replicas() == 1 || self.candidate.sharding >= OptimizerSharding::Zero2 {
             return SimTime::ZERO;
         }
@@ -279,11 +281,11 @@ impl<'a> BoundInput<'a> {
 }
 
 /// Parameter elements of a block.
-pub(super) fn held(block: &BlockTimes) -> u64 {
+pub(crate) fn held(block: &BlockTimes) -> u64 {
     block.parameters
 }
 
 /// The least that any of these blocks has.
-pub(super) fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
+pub(crate) fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
     blocks.iter().map(of).min().unwrap_or(0)
 }

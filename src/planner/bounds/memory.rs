@@ -4,12 +4,12 @@
 //! A stage with n layers, whose activations are held for a known number of micro-batches, has room
 //! for so many bytes a layer. The least recomputation that gets there is bounded from below by
 //! mixing two kinds of recomputation in fractions. With it, a path through the stage
-//! ([`super::bound`]) says how many layers the stage may have below the cutoff; when the stages
+//! ([`crate::planner::bounds`]) says how many layers the stage may have below the cutoff; when the stages
 //! together can not place all layers, nothing is below.
 
-use super::bound::{BoundInput, Work, fewest, held};
 use crate::lower::{BlockTimes, InFlight};
 use crate::plan::OptimizerSharding;
+use crate::planner::bounds::{BoundInput, Work, fewest, held};
 use crate::spec::ScheduleKind;
 use crate::units::SimTime;
 

@@ -22,22 +22,22 @@ pub struct Master {
 }
 
 /// No selection gets there: above any sum of durations.
-pub(super) const UNREACHABLE: u64 = u64::MAX / 4;
+pub(crate) const UNREACHABLE: u64 = u64::MAX / 4;
 
 /// Columns that may still be part of a selection below the cutoff, by stage, in ascending order.
 pub type Alive = Vec<Vec<usize>>;
 
 /// How many layers stages may place together: for every q those of stages q.. (or ..q), and no
 /// others, belong to a selection that places all layers.
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// Fewest and most layers by q, and where they stand in a table.
-    pub(super) spans: Vec<(u64, u64, usize)>,
+    pub(crate) spans: Vec<(u64, u64, usize)>,
     /// Length of a table.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Reach {
-    pub(super) fn new(spans: impl Iterator<Item = (u64, u64)>) -> Reach {
+    pub(crate) fn new(spans: impl Iterator<Item = (u64, u64)>) -> Reach {
         let mut len = 0;
         let place = |(low, high): (u64, u64)| {
             let start = len;
@@ -49,7 +49,7 @@ impl Reach {
     }
 
     /// Where the entry of `layers` layers stands in a table, if it is within reach.
-    pub(super) fn index(&self, q: usize, layers: u64) -> Option<usize> {
+    pub(crate) fn index(&self, q: usize, layers: u64) -> Option<usize> {
         let (low, high, start) = self.spans[q];
         (low..=high).contains(&layers).then(|| start + (layers - low) as usize)
     }

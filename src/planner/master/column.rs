@@ -1,12 +1,12 @@
 //! Value functions of a stage: for each number of layers, the Pareto-best durations that fit its
 //! memory, over recomputation and the shardings of embedding and head.
 
-use super::costs::BlockSet;
 use crate::lower::Candidate;
 use crate::lower::{
     BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageSettings, StageTimes,
     StageWork,
 };
+use crate::planner::job::costs::BlockSet;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The master problem against all selections listed.
 
-use super::master::MasterAnswer;
-use super::master_problem::{Entry, Master};
+use crate::planner::master::MasterAnswer;
+use crate::planner::master::problem::{Entry, Master};
 use proptest::prelude::*;
 
 fn brute_force(master: &Master) -> Option<u64> {

@@ -5,14 +5,14 @@
 //! before comes to nothing again where every row's sum of the stages before is no smaller now, or
 //! can not reach the cutoff: such sums are kept (dominance by states that are exhausted; Ibaraki 1977).
 
-use super::master_problem::{Alive, Master, Reach, UNREACHABLE};
+use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 
 /// Nodes that a search visits after its last improvement before the columns are trimmed again.
 const TRIM_AFTER: u64 = 2_000;
 
 /// What is known of placing stages q.. with so many layers.
 #[derive(Debug, Clone)]
-pub(super) struct Explored {
+pub(crate) struct Explored {
     /// The largest sum for every row.
     most: Vec<u64>,
     /// Sums of the stages before with which it was tried without result, all rows of one after those of
@@ -22,7 +22,7 @@ pub(super) struct Explored {
 
 impl Explored {
     /// The largest sums, by place within reach; nothing tried yet.
-    pub(super) fn all(master: &Master, alive: &Alive, reach: &Reach) -> Vec<Explored> {
+    pub(crate) fn all(master: &Master, alive: &Alive, reach: &Reach) -> Vec<Explored> {
         let rows = master.constants.len();
         let nothing = Explored { most: vec![0; rows], tried: Vec::new() };
         let mut all = vec![nothing; reach.len];
@@ -59,29 +59,29 @@ impl Explored {
 const MOST_TRIED: usize = 512;
 
 /// Depth-first search state.
-pub(super) struct BranchAndBound<'a> {
-    pub(super) master: &'a Master,
+pub(crate) struct BranchAndBound<'a> {
+    pub(crate) master: &'a Master,
     /// Columns still alive, best first, by stage.
-    pub(super) alive: &'a [Vec<usize>],
-    pub(super) reach: &'a Reach,
+    pub(crate) alive: &'a [Vec<usize>],
+    pub(crate) reach: &'a Reach,
     /// For every row, the least sum of stages q.. that places a number of layers.
-    pub(super) suffixes: &'a [Vec<u64>],
+    pub(crate) suffixes: &'a [Vec<u64>],
     /// By place within reach: sums of all rows with which stages q.. were placed without result.
-    pub(super) explored: Vec<Explored>,
+    pub(crate) explored: Vec<Explored>,
     /// Room for one such sum.
-    pub(super) spare: Vec<u64>,
-    pub(super) cutoff: u64,
+    pub(crate) spare: Vec<u64>,
+    pub(crate) cutoff: u64,
     /// Nodes visited since the last improvement.
-    pub(super) nodes: u64,
-    pub(super) limit: u64,
-    pub(super) chosen: Vec<usize>,
+    pub(crate) nodes: u64,
+    pub(crate) limit: u64,
+    pub(crate) chosen: Vec<usize>,
     /// The best selection below the cutoff so far; its value is the cutoff.
-    pub(super) best: Option<Vec<usize>>,
+    pub(crate) best: Option<Vec<usize>>,
 }
 
 /// How a search ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(crate) enum Depth {
     /// Nothing is left below the cutoff.
     Exhausted,
     /// Many nodes were visited since the last improvement: with fewer columns there are fewer.
@@ -91,7 +91,7 @@ pub(super) enum Depth {
 }
 
 impl BranchAndBound<'_> {
-    pub(super) fn run(&mut self) -> Depth {
+    pub(crate) fn run(&mut self) -> Depth {
         let mut partial = self.master.constants.clone();
         match self.descend(0, self.master.layers, &mut partial) {
             Some(()) => Depth::Exhausted,

@@ -1,11 +1,14 @@
 //! The prediction of a decided plan: simulated time, memory, and where they go.
 
-use super::block_choices::PassParts;
-use super::choice::Choice;
-use super::costs::Costs;
-use super::job::Job;
-use super::staged::{Evaluated, Staged};
+pub mod choice;
+pub mod staged;
+
 use crate::lower::{ChunkTimes, Links, Pass, StageModel, StageTimes};
+use crate::planner::job::Job;
+use crate::planner::job::block_choices::PassParts;
+use crate::planner::job::costs::Costs;
+use crate::planner::predict::choice::Choice;
+use crate::planner::predict::staged::{Evaluated, Staged};
 use crate::sim::pipeline::{Run, Structure};
 use crate::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
 use crate::units::{Bytes, SimTime};
@@ -111,7 +114,7 @@ impl Staged<'_> {
     fn parts(&self, q: usize) -> (PassParts, PassParts) {
         let launch = self.job.launch();
         let v = self.pipeline.chunks;
-        let both = |option: &super::block::BlockOption| {
+        let both = |option: &crate::planner::block::BlockOption| {
             PassParts::of(&option.forward, launch).plus(PassParts::of(&option.backward, launch))
         };
         let counts: Vec<[u64; 3]> =

@@ -1,32 +1,32 @@
 //! A decided plan as stages: blocks, durations, memory.
 
-use super::block_choices::block_times;
-use super::choice::Choice;
-use super::costs::Costs;
-use super::job::Job;
 use crate::lower::work::StageWork;
 use crate::lower::{
     BlockTimes, Links, Pipeline, StageCollectives, StageMemory, StageModel, StageTimes,
 };
+use crate::planner::job::Job;
+use crate::planner::job::block_choices::block_times;
+use crate::planner::job::costs::Costs;
+use crate::planner::predict::choice::Choice;
 use crate::units::{Bytes, SimTime};
 
 /// The blocks, stages and durations of a plan.
-pub(super) struct Staged<'a> {
-    pub(super) job: &'a Job,
-    pub(super) choice: &'a Choice,
-    pub(super) embedding: BlockTimes,
-    pub(super) layer: BlockTimes,
-    pub(super) head: BlockTimes,
-    pub(super) pipeline: Pipeline,
-    pub(super) links: Links,
+pub(crate) struct Staged<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) choice: &'a Choice,
+    pub(crate) embedding: BlockTimes,
+    pub(crate) layer: BlockTimes,
+    pub(crate) head: BlockTimes,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) links: Links,
 }
 
 /// Everything that a simulation needs, by stage.
-pub(super) struct Evaluated {
-    pub(super) times: Vec<StageTimes>,
-    pub(super) memory: Vec<StageMemory>,
+pub(crate) struct Evaluated {
+    pub(crate) times: Vec<StageTimes>,
+    pub(crate) memory: Vec<StageMemory>,
     /// Saved bytes of one micro-batch by chunk.
-    pub(super) saved: Vec<Vec<Bytes>>,
+    pub(crate) saved: Vec<Vec<Bytes>>,
 }
 
 /// Embedding, layer and head of a choice, as stages see them.
@@ -71,7 +71,7 @@ pub fn beside_passes(job: &Job, choice: &Choice) -> Vec<(SimTime, StageCollectiv
 }
 
 impl<'a> Staged<'a> {
-    pub(super) fn new(job: &'a Job, choice: &'a Choice) -> Self {
+    pub(crate) fn new(job: &'a Job, choice: &'a Choice) -> Self {
         let c = &choice.mapping.candidate;
         let launch = job.launch();
         Staged {
@@ -91,7 +91,7 @@ impl<'a> Staged<'a> {
     }
 
     /// The chunks of a stage.
-    pub(super) fn works(&self, q: usize) -> Vec<StageWork<'_>> {
+    pub(crate) fn works(&self, q: usize) -> Vec<StageWork<'_>> {
         let chunks = self.pipeline.chunks as usize;
         let work = |chunk| StageWork {
             layers: self.choice.mapping.chunk_layers(q, chunk),
@@ -108,7 +108,7 @@ impl<'a> Staged<'a> {
         works
     }
 
-    pub(super) fn evaluate(&self) -> Evaluated {
+    pub(crate) fn evaluate(&self) -> Evaluated {
         let candidate = &self.choice.mapping.candidate;
         let prices = self.job.prices(candidate);
         let shape = self.job.shape(candidate);

@@ -5,13 +5,13 @@
 //! times are whole picoseconds. What is certified: no plan of the space is better under this
 //! cost model and simulator. Nothing is certified about the hardware.
 
-use super::choice::Choice;
-use super::job::Job;
-use super::request::Request;
-use super::search::{Found, Verdict};
-use super::space::Space;
 use crate::lower::Candidate;
 use crate::plan::Plan;
+use crate::planner::job::Job;
+use crate::planner::predict::choice::Choice;
+use crate::planner::request::Request;
+use crate::planner::search::{Found, Verdict};
+use crate::planner::space::Space;
 use crate::units::SimTime;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn space_json(job: &Job, space: &Space, candidates: u64) -> Value {
 }
 
 /// The certificate as JSON, and in sentences.
-pub(super) fn write(
+pub(crate) fn write(
     job: &Job,
     space: &Space,
     request: &Request,

@@ -1,9 +1,9 @@
 //! The blocks' shardings as stages see them.
 
-use super::block::BlockOption;
-use super::costs::BlockSet;
 use crate::lower::BlockTimes;
 use crate::lower::stage::pass_time;
+use crate::planner::block::BlockOption;
+use crate::planner::job::costs::BlockSet;
 use crate::sharding::PassCost;
 use crate::units::SimTime;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct BlockChoices {
 
 /// A block as stages see it. The host launches kernels ahead, but no faster than it can: a pass
 /// takes at least its launches.
-pub(super) fn block_times(
+pub(crate) fn block_times(
     option: &BlockOption,
     launch: SimTime,
     tied_elsewhere: bool,
@@ -61,7 +61,7 @@ fn dominates(a: &BlockTimes, b: &BlockTimes) -> bool {
 }
 
 /// The options whose times and bytes no other option beats, fastest first.
-pub(super) fn pareto(
+pub(crate) fn pareto(
     options: Vec<BlockOption>,
     launch: SimTime,
     tied_elsewhere: bool,

@@ -1,6 +1,6 @@
 //! Fixed parts of a plan that leave no combination at all: which, why, and the nearest that do.
 
-use super::space::{Asked, Pins, Space, divisors};
+use crate::planner::space::{Asked, Pins, Space, divisors};
 use crate::spec::ScheduleKind;
 
 /// Why a space is empty.
@@ -13,10 +13,10 @@ pub struct Conflict {
 }
 
 /// Releases one fixed part.
-pub(super) type Release = (&'static str, fn(&mut Pins));
+pub(crate) type Release = (&'static str, fn(&mut Pins));
 
 /// How each part is released, those that cost least to release first.
-pub(super) const RELEASES: [Release; 9] = [
+pub(crate) const RELEASES: [Release; 9] = [
     ("recompute", |pins| pins.recompute = None),
     ("optimizer-sharding", |pins| pins.sharding = None),
     ("micro-batch", |pins| pins.micro_batch = None),

@@ -1,7 +1,5 @@
 //! Costs made of a few numbers, and the best plan by trying all: what the search is tested with.
 
-use super::costs::{BlockSet, Costs};
-use super::space::{Pins, Space};
 use crate::graph::{Collective, Kernel};
 use crate::lower::Candidate;
 use crate::lower::{
@@ -9,6 +7,8 @@ use crate::lower::{
     StageWork,
 };
 use crate::plan::OptimizerSharding;
+use crate::planner::job::costs::{BlockSet, Costs};
+use crate::planner::space::{Pins, Space};
 use crate::sharding::{Group, InstructionCost};
 use crate::sim::pipeline::{Run, Structure};
 use crate::spec::ScheduleKind;
@@ -18,14 +18,14 @@ use std::sync::Arc;
 
 /// Costs made of a few numbers; `seed` varies them.
 #[derive(Debug, Clone)]
-pub(super) struct Synthetic {
-    pub(super) seed: u64,
-    pub(super) capacity: u64,
-    pub(super) hop: u64,
-    pub(super) blocking: bool,
-    pub(super) overlap: bool,
+pub(crate) struct Synthetic {
+    pub(crate) seed: u64,
+    pub(crate) capacity: u64,
+    pub(crate) hop: u64,
+    pub(crate) blocking: bool,
+    pub(crate) overlap: bool,
     /// Tenths of the parameters that are not trained.
-    pub(super) frozen_tenths: u64,
+    pub(crate) frozen_tenths: u64,
 }
 
 /// A number in `low..high` that depends on the seed and a key only.
@@ -135,14 +135,14 @@ impl Costs for Synthetic {
     }
 }
 
-pub(super) const SHARDINGS: [OptimizerSharding; 4] = [
+pub(crate) const SHARDINGS: [OptimizerSharding; 4] = [
     OptimizerSharding::None,
     OptimizerSharding::Zero1,
     OptimizerSharding::Zero2,
     OptimizerSharding::Zero3,
 ];
 
-pub(super) fn space(devices: u64, global_batch: u64, num_layers: u64) -> Space {
+pub(crate) fn space(devices: u64, global_batch: u64, num_layers: u64) -> Space {
     Space {
         devices,
         global_batch,
@@ -210,7 +210,7 @@ fn fitting_stages(
 }
 
 /// The least simulated time of a candidate over every plan that fits, by trying all of them.
-pub(super) fn brute_force(
+pub(crate) fn brute_force(
     costs: &Synthetic,
     space: &Space,
     candidate: &Candidate,
@@ -275,7 +275,7 @@ fn for_each_choice(stages: &[Vec<StageTimes>], visit: &mut dyn FnMut(&[StageTime
     walk(stages, &mut chosen, visit);
 }
 
-pub(super) fn synthetic() -> impl Strategy<Value = Synthetic> {
+pub(crate) fn synthetic() -> impl Strategy<Value = Synthetic> {
     // Half of the jobs train everything.
     let frozen = prop_oneof![Just(0u64), 1u64..10];
     (any::<u64>(), 300u64..4000, 0u64..20, any::<bool>(), any::<bool>(), frozen).prop_map(

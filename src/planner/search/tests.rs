@@ -1,15 +1,15 @@
 //! The search against brute force over its whole space, on synthetic costs.
 
-use super::column::Column;
-use super::objective::Objective;
-use super::outcome::SearchStatus;
-use super::pipeline_shape::PipelineShape;
-use super::search::{Found, Options, Verdict, search};
-use super::solve::Solver;
-use super::space::Space;
 use super::synthetic::{SHARDINGS, Synthetic, brute_force, space, synthetic};
 use crate::lower::Candidate;
 use crate::lower::Pipeline;
+use crate::planner::master::column::Column;
+use crate::planner::master::pipeline_shape::PipelineShape;
+use crate::planner::objective::Objective;
+use crate::planner::outcome::SearchStatus;
+use crate::planner::search::solve::Solver;
+use crate::planner::search::{Found, Options, Verdict, search};
+use crate::planner::space::Space;
 use crate::units::{Bytes, SimTime};
 use proptest::prelude::*;
 

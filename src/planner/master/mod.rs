@@ -11,11 +11,17 @@
 //! Only plans strictly faster than a cutoff matter, which decides most instances before any
 //! branching: a column is dropped when some row exceeds the cutoff even with the best completion
 //! of all other stages (a dynamic program for each row, exact for that row alone). What remains is
-//! searched depth first with the same completion bounds ([`super::branch_and_bound`]). [`Master::problem`]
+//! searched depth first with the same completion bounds ([`crate::planner::master::branch_and_bound`]). [`Master::problem`]
 //! states the same problem for an ILP solver.
 
-use super::branch_and_bound::{BranchAndBound, Depth, Explored};
-use super::master_problem::{Alive, Master, Reach, UNREACHABLE};
+mod branch_and_bound;
+pub mod column;
+pub mod ilp;
+pub mod pipeline_shape;
+pub mod problem;
+
+use crate::planner::master::branch_and_bound::{BranchAndBound, Depth, Explored};
+use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 
 /// What came of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,3 +223,6 @@ fn completion(reach: &Reach, least: &[Vec<u64>], stages: &[(u64, u64)], suffix: 
     }
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,20 @@
 //! The planner's answer: search, simulate, certify as one call.
 
+pub mod certificate;
+pub mod found;
+
 use super::Error;
-use super::certificate;
-use super::choice::Choice;
-use super::infeasible::{Infeasibility, explain};
-use super::job::Job;
-use super::objective::{Objective, Score};
-use super::outcome::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
-use super::predict::predict;
-use super::request::Request;
-use super::search::{Found, Options, Progress, search};
 use crate::lower::Candidate;
+use crate::planner::infeasible::{Infeasibility, explain};
+use crate::planner::job::Job;
+use crate::planner::objective::{Objective, Score};
+use crate::planner::outcome::{
+    Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary,
+};
+use crate::planner::predict::choice::Choice;
+use crate::planner::predict::predict;
+use crate::planner::request::Request;
+use crate::planner::search::{Found, Options, Progress, search};
 use crate::sim::Timeline;
 use crate::solver::Backend;
 

@@ -1,5 +1,7 @@
 //! Every combination of ways, batch, schedule and sharding that divides as model and batch demand.
 
+pub mod conflict;
+
 use crate::lower::Candidate;
 use crate::plan::{OptimizerSharding, Recompute};
 use crate::spec::ScheduleKind;

@@ -1,15 +1,19 @@
 //! A planning job: model, cluster and stack put together, and the costs that the search asks for.
 
-use super::block::block_options;
-use super::block_choices::{BlockChoices, pareto};
-use super::costs::{BlockSet, Costs};
-use super::machine::{Machine, MachineError};
-use super::space::{Pins, Space};
+pub mod block_choices;
+pub mod costs;
+pub mod machine;
+
 use crate::cost::{CostModel, PlacedCost};
 use crate::graph::{BlockKind, Collective, Kernel, OpKind};
 use crate::lower::Candidate;
 use crate::lower::{Links, MemoryModel, Prices, StageSettings, Workload, WorkloadError};
 use crate::mesh::{Axis, GroupPlacement, Mesh};
+use crate::planner::block::block_options;
+use crate::planner::job::block_choices::{BlockChoices, pareto};
+use crate::planner::job::costs::{BlockSet, Costs};
+use crate::planner::job::machine::{Machine, MachineError};
+use crate::planner::space::{Pins, Space};
 use crate::sharding::{Group, InstructionCost, Layout};
 use crate::spec::{Cluster, ModelSpec, NodeGroupSpec, Optimizer, StackSpec};
 use crate::units::{Bytes, SimTime};

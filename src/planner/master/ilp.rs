@@ -1,6 +1,6 @@
 //! The master problem as an integer program, for a second solver.
 
-use super::master_problem::Master;
+use crate::planner::master::problem::Master;
 use crate::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 
 /// What a second solver says of a master problem.

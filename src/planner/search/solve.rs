@@ -7,16 +7,16 @@
 //! time. Every row is a valid bound for every plan, so the last answer is a proof (Kelley 1960;
 //! Benders 1962 with longest-path cuts).
 
-use super::bound::BoundInput;
-use super::column::{Column, ColumnMaker};
-use super::costs::{BlockSet, Costs};
-use super::master::MasterAnswer;
-use super::master_problem::{Entry, Master};
-use super::memory_bound::MemoryBound;
-use super::pipeline_shape::PipelineShape;
-use super::space::Space;
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageSettings, StageTimes};
+use crate::planner::bounds::BoundInput;
+use crate::planner::bounds::memory::MemoryBound;
+use crate::planner::job::costs::{BlockSet, Costs};
+use crate::planner::master::MasterAnswer;
+use crate::planner::master::column::{Column, ColumnMaker};
+use crate::planner::master::pipeline_shape::PipelineShape;
+use crate::planner::master::problem::{Entry, Master};
+use crate::planner::space::Space;
 use crate::sim::pipeline::{PathRow, Run};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
