@@ -3,6 +3,7 @@
 
 pub mod blocks;
 mod candidate;
+pub mod ending;
 pub mod mapping;
 pub mod memory;
 #[cfg(test)]

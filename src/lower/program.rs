@@ -4,6 +4,7 @@
 //! The instructions are those that the planner has priced, in the same objects. The simulator takes
 //! their durations from the cost model; the executor runs them.
 
+use super::ending::{Ending, Ends};
 use super::schedule::{Pipeline, Step};
 use crate::graph::{BlockKind, Op, OpKind, Parameter};
 use crate::plan::{OptimizerSharding, Recompute, Strategy};
@@ -353,18 +354,19 @@ impl Program {
             let to = pipeline.taker(stage, step);
             actions.extend(to.map(|to| Action::Send { step, to }));
         }
-        actions.push(Action::ReduceOverTensor);
-        if tied && (stage == 0 || stage + 1 == p) {
-            actions.push(Action::SumTied);
-        }
-        if replicas > 1 {
-            let chunks = (0..v as u32).rev();
-            actions.extend(chunks.map(|chunk| Action::ReduceOverData { chunk }));
-        }
-        actions.extend([Action::GradientNorm, Action::Optimizer]);
-        let gathers = matches!(sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
-        if replicas > 1 && gathers {
-            actions.push(Action::GatherParameters);
+        let ends = Ends { replicas, sharding, tied: tied && (stage == 0 || stage + 1 == p) };
+        for ending in Ending::of(ends) {
+            match ending {
+                Ending::ReduceOverTensor => actions.push(Action::ReduceOverTensor),
+                Ending::SumTied => actions.push(Action::SumTied),
+                Ending::ReduceOverData => {
+                    let chunks = (0..v as u32).rev();
+                    actions.extend(chunks.map(|chunk| Action::ReduceOverData { chunk }));
+                }
+                Ending::GradientNorm => actions.push(Action::GradientNorm),
+                Ending::Optimizer => actions.push(Action::Optimizer),
+                Ending::GatherParameters => actions.push(Action::GatherParameters),
+            }
         }
         actions
     }

@@ -4,6 +4,7 @@
 //! they wait for. Gathers of sharded parameters and reductions of gradients run on the
 //! communication stream beside it, as far as the software stack allows ([`super::streams`]).
 
+use super::ending::{Ending, Ends};
 use super::stage_parameters::StageParameters;
 use super::streams::{self, Item};
 use super::times::{ChunkTimes, StageCollectives, StageTimes};
@@ -297,9 +298,13 @@ impl<'a> StageModel<'a> {
 
     /// Whether updated parameters are gathered before the next iteration begins.
     fn gathers_at_the_end(&self) -> bool {
-        let sharding = self.shape.sharding;
-        let gathers = matches!(sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
-        gathers && self.shape.replicas > 1 && !self.shape.overlap_gather
+        Ending::GatherParameters.happens(&self.ends()) && !self.shape.overlap_gather
+    }
+
+    /// How an iteration ends on a stage; what ties stages is no stage's own.
+    const fn ends(&self) -> Ends {
+        let StageSettings { replicas, sharding, .. } = self.shape;
+        Ends { replicas, sharding, tied: false }
     }
 
     fn tensor_reduce(&self, elements: u64) -> SimTime {
@@ -321,11 +326,21 @@ impl<'a> StageModel<'a> {
         if sharded { elements.div_ceil(self.shape.replicas) } else { elements }
     }
 
-    /// Optimizer step of a stage, with what follows backward and precedes the next iteration.
+    /// What a stage does by itself once its backward passes have ended. Reductions over replicas
+    /// are the tails of its chunks; stages wait for each other's norm and table.
     fn optimizer(&self, chunks: &[StageWork<'a>]) -> SimTime {
         let (elements, tensor_reduced) = self.parameters(chunks);
-        let step = self.prices.optimizer_step(self.share(elements)) + self.shape.step_overhead;
-        let gather = if self.gathers_at_the_end() { self.gather(elements) } else { SimTime::ZERO };
-        step + self.tensor_reduce(tensor_reduced) + gather
+        let price = |ending| match ending {
+            Ending::ReduceOverTensor => self.tensor_reduce(tensor_reduced),
+            Ending::Optimizer => {
+                self.prices.optimizer_step(self.share(elements)) + self.shape.step_overhead
+            }
+            Ending::GatherParameters if !self.shape.overlap_gather => self.gather(elements),
+            Ending::GatherParameters
+            | Ending::SumTied
+            | Ending::ReduceOverData
+            | Ending::GradientNorm => SimTime::ZERO,
+        };
+        Ending::of(self.ends()).map(price).sum()
     }
 }

@@ -117,7 +117,9 @@ impl Structure {
         self.finish(stages, links, run);
     }
 
-    /// The end of the iteration: gradients reduced, tied and measured, then the optimizer.
+    /// The end of the iteration ([`crate::lower::ending`]): gradients reduced over replicas, summed
+    /// where they are tied and measured, each for all stages that wait for it; then what stages do
+    /// by themselves.
     fn finish(&self, stages: &[StageTimes], links: &Links, run: &mut Run) {
         let chunks = self.pipeline.chunks as usize;
         run.reduced.clear();
