@@ -36,7 +36,7 @@ fn within(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
         let digits = text.replace([',', ' ', '\'', '\u{a0}', '\u{202f}'], "");
         match digits.parse::<u64>() {
             Ok(digits) if digits > 0 => {
-                format!("`{text}` is more than digits: write `{digits}`")
+                format!("`{text}` has signs between its digits: write `{digits}`")
             }
             _ => {
                 format!("`{text}` is not a whole number: write digits; `1.5K` and `1.5e3` are 1500")
@@ -167,7 +167,7 @@ mod tests {
             ("1.0005K", "write `1000` or `1001`"),
             ("0.5", "write `1`"),
             ("", "is not a whole number"),
-            ("1,536", "is more than digits: write `1536`"),
+            ("1,536", "has signs between its digits: write `1536`"),
             ("1.5", "is 1.5, which is not a whole number"),
             ("1e400", "is not a whole number"),
             ("1e15", "is too many: write 1000000000 or less"),

@@ -131,6 +131,14 @@ impl Pipeline {
             let all = self.micro_batches.min(self.warm_up(stage).saturating_add(1));
             return vec![InFlight { all, first: all, last: all }];
         }
+        // After the warm-up, which is shorter than two groups of p micro-batches, steps repeat with
+        // each such group: later ones hold no more.
+        let few = self.micro_batches.min(4 * self.stages);
+        Pipeline { micro_batches: few, ..*self }.peaks(stage)
+    }
+
+    /// The Pareto-maximal moments, by walking all steps.
+    fn peaks(&self, stage: u64) -> Vec<InFlight> {
         // Only the stages at the ends hold chunks that differ from the others.
         let (is_first, is_last) = (stage == 0, stage + 1 == self.stages);
         let mut now = InFlight::default();
@@ -248,6 +256,21 @@ mod tests {
                     *slot += 1;
                 }
                 assert!(seen.iter().all(|count| *count == 2));
+            }
+        }
+    }
+
+    #[test]
+    fn more_groups_of_micro_batches_hold_no_more_at_once() {
+        for (p, v) in [(2, 2), (2, 5), (3, 2), (4, 3), (5, 2), (8, 4)] {
+            for stage in 0..p {
+                let whole = pipeline(ScheduleKind::Interleaved, p, v, 9 * p);
+                let mut sorted = whole.in_flight(stage);
+                let mut all = whole.peaks(stage);
+                let key = |peak: &InFlight| (peak.all, peak.first, peak.last);
+                sorted.sort_by_key(key);
+                all.sort_by_key(key);
+                assert_eq!(sorted, all, "p {p}, v {v}, stage {stage}");
             }
         }
     }

@@ -1,19 +1,24 @@
 //! Why no plan fits, and the smallest change that would help.
 
 use crate::lower::Candidate;
-use crate::lower::{Pipeline, StageMemory, StageModel};
+use crate::lower::{BlockTimes, Pipeline, StageMemory, StageModel};
 use crate::planner::job::Job;
-use crate::planner::job::costs::Costs;
+use crate::planner::job::costs::{BlockSet, Costs};
 use crate::planner::master::column::ColumnMaker;
 use crate::planner::objective::Objective;
+use crate::planner::outcome::SearchStatus;
 use crate::planner::request::Request;
 use crate::planner::search::solve::Solution;
 use crate::planner::search::{Options, search};
 use crate::planner::space::conflict::{self, Conflict, Known, RELEASES};
 use crate::planner::space::{Pins, Space, Ways};
 use crate::units::{Bytes, SimTime};
+use rayon::prelude::*;
 use std::cell::RefCell;
 use std::fmt;
+
+/// Asked all the while; where it says why, what has not been found yet is left out.
+pub type Stop<'a> = &'a (dyn Fn() -> Option<SearchStatus> + Sync);
 
 /// The answer where no plan fits.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +60,9 @@ pub struct Closest {
 }
 
 /// Finds out why `space` holds no plan.
-pub(crate) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibility {
+///
+/// Where `stop` says so, what would help is left out.
+pub(crate) fn explain(job: &Job, space: &Space, request: &Request, stop: Stop) -> Infeasibility {
     let capacity = job.machine.device.memory;
     if let Some(found) = conflict(job, space) {
         let (remedies, conflict) = (found.remedies, Some(found.what));
@@ -63,14 +70,14 @@ pub(crate) fn explain(job: &Job, space: &Space, request: &Request) -> Infeasibil
         return Infeasibility { closest, capacity, remedies, devices, missed, conflict };
     }
     let closest = closest(job, space);
-    let missed = missed(job, space, request.objective);
+    let missed = missed(job, space, request.objective, stop);
     let (mut remedies, mut devices) = (Vec::new(), None);
     if missed.is_some() {
         remedies.push("allow a longer deadline, or plan for more devices".to_owned());
     } else {
-        remedies.extend(pin_remedy(job, &space.pins));
+        remedies.extend(pin_remedy(job, &space.pins, stop));
         if remedies.is_empty() {
-            let found = devices_needed(job, space);
+            let found = devices_needed(job, space, stop);
             devices = found.map(|(devices, _)| devices);
             remedies.extend(found.map(|(devices, as_fixed)| {
                 let without = if as_fixed { "" } else { ", without the fixed parts" };
@@ -89,7 +96,7 @@ pub fn conflict(job: &Job, space: &Space) -> Option<Conflict> {
         let left = searches.get();
         let even = fits_evenly(job, &narrowed);
         searches.set(left.saturating_sub(u32::from(!even)));
-        even || (left > 0 && fastest(job, &narrowed).is_some())
+        even || (left > 0 && fastest(job, &narrowed, &|| None).is_some())
     };
     conflict::conflict(space, Known { stack: &job.workload.stack.name, fits: &fits })
 }
@@ -100,10 +107,16 @@ const SEARCHES: u32 = 6;
 
 /// Whether any candidate fits, with layers spread evenly.
 pub fn fits_evenly(job: &Job, space: &Space) -> bool {
+    fits_evenly_until(job, space, &|| None)
+}
+
+/// The same; false where `stop` says so first.
+fn fits_evenly_until(job: &Job, space: &Space, stop: Stop) -> bool {
     let room = job.machine.device.memory;
     // The more ways, the less there is on each device.
-    space.ways().into_iter().rev().any(|ways| {
-        let smallest = smallest(space, ways).into_iter();
+    space.ways().par_iter().rev().any(|ways| {
+        let goes_on = |_: &Candidate| stop().is_none();
+        let smallest = smallest(space, *ways).into_iter().take_while(goes_on);
         smallest.filter_map(|c| need(job, space, c)).any(|need| need.memory.total() <= room)
     })
 }
@@ -118,47 +131,80 @@ fn smallest(space: &Space, ways: Ways) -> Vec<Candidate> {
 }
 
 /// The fastest plan, where there is one and a deadline is what it misses.
-fn missed(job: &Job, space: &Space, objective: Objective) -> Option<Missed> {
+fn missed(job: &Job, space: &Space, objective: Objective, stop: Stop) -> Option<Missed> {
     let allowed = match objective {
         Objective::Time | Objective::Cost { deadline: None } => return None,
         Objective::Cost { deadline: Some(deadline) } | Objective::Devices { deadline } => deadline,
     };
-    let best = fastest(job, space)?;
+    let best = fastest(job, space, stop)?;
     Some(Missed { candidate: best.candidate, time: best.time, allowed })
 }
 
 /// The candidate whose fullest stage needs the least, with layers spread evenly.
 pub fn closest(job: &Job, space: &Space) -> Option<Closest> {
-    let mut least: Option<Closest> = None;
-    for ways in space.ways() {
-        for candidate in smallest(space, ways) {
-            let Some(found) = need(job, space, candidate) else { continue };
-            let total = found.memory.total();
-            if least.as_ref().is_none_or(|least| total < least.memory.total()) {
-                least = Some(found);
-            }
+    let of_ways = |ways: &Ways| {
+        let needs = smallest(space, *ways).into_iter().filter_map(|c| need(job, space, c));
+        needs.min_by_key(|need| need.memory.total())
+    };
+    // The first of those that need the least, whatever the threads.
+    let least: Vec<Option<Closest>> = space.ways().par_iter().map(of_ways).collect();
+    least.into_iter().flatten().min_by_key(|need| need.memory.total())
+}
+
+/// The shardings that no other beats in memory; of equals the first. A stage never needs less with
+/// one that another beats.
+fn lightest(blocks: &[BlockTimes]) -> Vec<BlockTimes> {
+    let no_more = |a: &BlockTimes, b: &BlockTimes| {
+        let every = |a: &[Bytes; 3], b: &[Bytes; 3]| a.iter().zip(b).all(|(a, b)| a <= b);
+        a.parameters <= b.parameters
+            && a.trained() <= b.trained()
+            && every(&a.saved, &b.saved)
+            && every(&a.transient, &b.transient)
+    };
+    let mut kept: Vec<BlockTimes> = Vec::new();
+    for block in blocks {
+        if !kept.iter().any(|other| no_more(other, block)) {
+            kept.retain(|other| !no_more(block, other));
+            kept.push(block.clone());
         }
     }
-    least
+    kept
 }
 
 /// What the fullest stage of a candidate needs at least.
 fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
     let blocks = job.blocks(candidate.tensor, candidate.micro_batch, candidate.sequence_parallel);
+    let blocks = BlockSet::new(
+        lightest(&blocks.embedding),
+        lightest(&blocks.layer),
+        [lightest(&blocks.head), lightest(&blocks.head_beside_embedding)],
+    );
+    need_with(job, space, candidate, &blocks)
+}
+
+/// What it needs with the best of `blocks`.
+fn need_with(job: &Job, space: &Space, candidate: Candidate, blocks: &BlockSet) -> Option<Closest> {
     let pipeline = Pipeline {
         schedule: candidate.schedule,
         stages: candidate.pipeline,
         chunks: candidate.chunks,
         micro_batches: candidate.micro_batches,
     };
-    let in_flight: Vec<_> = (0..pipeline.stages).map(|q| pipeline.in_flight(q)).collect();
+    let p = candidate.pipeline;
+    let (few, more) = (space.num_layers / p, space.num_layers % p);
+    let even = |q: u64| few + u64::from(q < more);
+    // Of stages alike but for their place the first holds the most micro-batches.
+    let fullest_of_their_kind = |q: &u64| [0, 1, more, p - 1].contains(q);
+    let in_flight: Vec<_> = (0..p)
+        .map(|q| if fullest_of_their_kind(&q) { pipeline.in_flight(q) } else { Vec::new() })
+        .collect();
     let prices = job.prices(&candidate);
     let stage_shape = job.shape(&candidate);
     let mut least: Option<Closest> = None;
     for layer in &blocks.layer {
         let maker = ColumnMaker {
             candidate: &candidate,
-            blocks: &blocks,
+            blocks,
             layer,
             stages: StageModel { shape: stage_shape, layer, prices: prices.as_ref() },
             shape: stage_shape,
@@ -167,9 +213,8 @@ fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
             in_flight: &in_flight,
             times: RefCell::default(),
         };
-        let p = candidate.pipeline;
-        let even = |q: u64| space.num_layers / p + u64::from(q < space.num_layers % p);
         let fullest = (0..p)
+            .filter(fullest_of_their_kind)
             .map(|q| (q as usize, maker.least_memory(q as usize, even(q))))
             .max_by_key(|(q, memory)| (memory.total(), std::cmp::Reverse(*q)));
         let Some((stage, memory)) = fullest else { continue };
@@ -180,15 +225,14 @@ fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
     least
 }
 
-fn fastest(job: &Job, space: &Space) -> Option<Solution> {
-    let options =
-        Options { objective: Objective::Time, top: 1, stop: &|| None, progress: &mut |_| {} };
+fn fastest(job: &Job, space: &Space, stop: Stop) -> Option<Solution> {
+    let options = Options { objective: Objective::Time, top: 1, stop, progress: &mut |_| {} };
     search(space, job, options).best.into_iter().next()
 }
 
 /// The one fixed part whose release gives a plan, or that of all of them.
-pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
-    let has_plan = |pins: Pins| fastest(job, &job.space(pins)).is_some();
+pub fn pin_remedy(job: &Job, pins: &Pins, stop: Stop) -> Option<String> {
+    let has_plan = |pins: Pins| fastest(job, &job.space(pins), stop).is_some();
     for (flag, release) in RELEASES {
         let mut free = pins.clone();
         release(&mut free);
@@ -204,12 +248,12 @@ pub fn pin_remedy(job: &Job, pins: &Pins) -> Option<String> {
 /// How many devices of the same kind would do, with layers spread evenly, and whether with the parts
 /// that are fixed: a power of two times those there are, or whole nodes of five, six or seven eighths
 /// of that.
-pub fn devices_needed(job: &Job, space: &Space) -> Option<(u64, bool)> {
+pub fn devices_needed(job: &Job, space: &Space, stop: Stop) -> Option<(u64, bool)> {
     let per_node = job.machine.nodes.smallest();
     let with = |pins: &Pins| {
         let enough = |devices: &u64| {
             let pins = pins.clone();
-            fits_evenly(job, &Space { devices: *devices, pins, ..space.clone() })
+            fits_evenly_until(job, &Space { devices: *devices, pins, ..space.clone() }, stop)
         };
         let doubled = |factor: u64| job.machine.devices.saturating_mul(factor);
         let most = [2, 4, 8, 16, 32, 64].into_iter().map(doubled).find(enough)?;
@@ -267,5 +311,36 @@ impl fmt::Display for Infeasibility {
             writeln!(f, "help: {remedy}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{self, Cluster};
+
+    #[test]
+    fn the_lightest_shardings_need_as_little_as_all() {
+        let folder = spec::catalog::built_in();
+        for (model, cluster) in [("gpt2-1.5b", "a100x16"), ("bert-large", "a100x16")] {
+            let (model, _) = spec::load_model(model, folder).unwrap();
+            let (cluster, _) = Cluster::load(cluster, folder).unwrap();
+            let (stack, _) = spec::load_stack("megatron-core", folder).unwrap();
+            let job = Job::new(model, cluster, stack).unwrap();
+            let space = job.space(Pins::default());
+            let mut compared = 0;
+            for ways in space.ways().into_iter().step_by(3) {
+                for candidate in smallest(&space, ways).into_iter().step_by(5) {
+                    let c = &candidate;
+                    let all = job.blocks(c.tensor, c.micro_batch, c.sequence_parallel);
+                    let expected = need_with(&job, &space, candidate, &all);
+                    let found = need(&job, &space, candidate);
+                    let total = |need: &Option<Closest>| need.as_ref().map(|n| n.memory.total());
+                    assert_eq!(total(&found), total(&expected), "{}", candidate.label());
+                    compared += 1;
+                }
+            }
+            assert!(compared > 10, "only {compared} compared");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The ILP solvers: small programs with known answers, random ones against brute force and against
 //! each other, and the planner's master problem under every backend of the build.
 
-use lmplan::planner::master::MasterAnswer;
 use lmplan::planner::master::problem::{Entry, Master};
+use lmplan::planner::master::{Limits, MasterAnswer};
 use lmplan::solver::{Backend, Problem, Sense, SolveError, SolverLimits, Status, Variable, solve};
 use proptest::prelude::*;
 
@@ -95,7 +95,7 @@ proptest! {
     /// The planner's own search of the master problem and every solver give the same optimum.
     #[test]
     fn solvers_agree_on_the_master_problem(master in master()) {
-        let own = match master.solve(u64::MAX / 8, u64::MAX) {
+        let own = match master.solve(u64::MAX / 8, Limits::nodes(u64::MAX)) {
             MasterAnswer::Best(_, value) => Some(value),
             MasterAnswer::NothingBelow => None,
             MasterAnswer::Undecided(_) => unreachable!("there is no limit"),

@@ -179,7 +179,7 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
             format!("no plan fits: on {devices} devices {}", found.what)
         }
         None => {
-            help.extend(pin_remedy(&job, &size.pins));
+            help.extend(pin_remedy(&job, &size.pins, &|| None));
             if help.is_empty() {
                 help.extend(enough(args, cluster, &job, &space));
             }
@@ -203,7 +203,7 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
 fn enough(args: &CapacityArgs, cluster: &GridCluster, job: &Job, space: &Space) -> Vec<String> {
     let need = closest(job, space).map(|closest| closest.memory.total());
     let roomier = need.and_then(|need| advice::roomier(job, &space.pins, need));
-    let Some((devices, as_fixed)) = devices_needed(job, space) else {
+    let Some((devices, as_fixed)) = devices_needed(job, space, &|| None) else {
         return roomier.into_iter().collect();
     };
     let fits = if as_fixed { "a plan fits" } else { "a plan without the fixed parts fits" };

@@ -5,7 +5,7 @@ pub mod found;
 
 use super::Error;
 use crate::lower::Candidate;
-use crate::planner::infeasible::{Infeasibility, explain};
+use crate::planner::infeasible::{Infeasibility, Stop, explain};
 use crate::planner::job::Job;
 use crate::planner::objective::{Objective, Score};
 use crate::planner::outcome::{
@@ -15,6 +15,7 @@ use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
 use crate::planner::request::Request;
 use crate::planner::search::{Found, Options, Progress, search};
+use crate::planner::space::Space;
 use crate::sim::Timeline;
 use crate::solver::Backend;
 
@@ -69,7 +70,7 @@ pub fn plan(
     let found = search(&space, job, options);
     if found.best.is_empty() {
         return match found.status {
-            SearchStatus::Infeasible => Answer::Infeasible(Box::new(explain(job, &space, request))),
+            SearchStatus::Infeasible => infeasible(job, &space, request, stop),
             status => Answer::Nothing(status),
         };
     }
@@ -98,6 +99,17 @@ pub fn plan(
         certificate::write(job, &space, request, &found, &choices[0], &outcome.plan);
     let timeline = best.timeline;
     Answer::Planned(Box::new(Planned { outcome, timeline, certificate, certificate_summary }))
+}
+
+/// Why there is no plan. Whether memory or a deadline is what none meets takes another search.
+fn infeasible(job: &Job, space: &Space, request: &Request, stop: Stop) -> Answer {
+    let why = explain(job, space, request, stop);
+    let memory_alone =
+        matches!(request.objective, Objective::Time | Objective::Cost { deadline: None });
+    match stop().filter(|_| !memory_alone) {
+        Some(status) => Answer::Nothing(status),
+        None => Answer::Infeasible(Box::new(why)),
+    }
 }
 
 fn point(

@@ -10,6 +10,25 @@ use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 /// Nodes that a search visits after its last improvement before the columns are trimmed again.
 const TRIM_AFTER: u64 = 2_000;
 
+/// Nodes between two looks at whether to stop: some microseconds each.
+const LOOK_EVERY: u64 = 64;
+
+/// When a search for the best columns ends without a proof.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// Nodes that are visited without an improvement.
+    pub nodes: u64,
+    /// Asked all the while; true stops the search.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Limits<'_> {
+    /// So many nodes, however long they take.
+    pub fn nodes(nodes: u64) -> Limits<'static> {
+        Limits { nodes, stop: &|| false }
+    }
+}
+
 /// What is known of placing stages q.. with so many layers.
 #[derive(Debug, Clone)]
 pub(crate) struct Explored {
@@ -73,7 +92,7 @@ pub(crate) struct BranchAndBound<'a> {
     pub(crate) cutoff: u64,
     /// Nodes visited since the last improvement.
     pub(crate) nodes: u64,
-    pub(crate) limit: u64,
+    pub(crate) limits: Limits<'a>,
     pub(crate) chosen: Vec<usize>,
     /// The best selection below the cutoff so far; its value is the cutoff.
     pub(crate) best: Option<Vec<usize>>,
@@ -153,7 +172,10 @@ impl BranchAndBound<'_> {
             return Some(());
         }
         self.nodes += 1;
-        if self.nodes > if self.best.is_some() { TRIM_AFTER } else { self.limit } {
+        if self.nodes > if self.best.is_some() { TRIM_AFTER } else { self.limits.nodes } {
+            return None;
+        }
+        if self.nodes.is_multiple_of(LOOK_EVERY) && (self.limits.stop)() {
             return None;
         }
         let place = self.reach.index(q, left);

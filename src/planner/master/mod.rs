@@ -20,6 +20,8 @@ pub mod ilp;
 pub mod pipeline_shape;
 pub mod problem;
 
+pub use branch_and_bound::Limits;
+
 use crate::planner::master::branch_and_bound::{BranchAndBound, Depth, Explored};
 use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 
@@ -30,7 +32,7 @@ pub enum MasterAnswer {
     Best(Vec<usize>, u64),
     /// Nothing is below the cutoff.
     NothingBelow,
-    /// The node limit was reached; any improvement found so far.
+    /// A limit was reached; any improvement found so far.
     Undecided(Option<(Vec<usize>, u64)>),
 }
 
@@ -48,15 +50,14 @@ impl Master {
     /// The best selection whose value is below `cutoff`.
     ///
     /// Among equals the one that is found first wins: stages in order, each with the number of
-    /// layers closest to an even split of what is left. `limit` bounds the nodes that are visited
-    /// without an improvement.
-    pub fn solve(&self, cutoff: u64, limit: u64) -> MasterAnswer {
-        self.solve_among(&mut self.all(), cutoff, limit)
+    /// layers closest to an even split of what is left.
+    pub fn solve(&self, cutoff: u64, limits: Limits<'_>) -> MasterAnswer {
+        self.solve_among(&mut self.all(), cutoff, limits)
     }
 
     /// [`Master::solve`] among the columns in `alive`, which loses those that can not be part of a
     /// selection below the cutoff: with more rows or a lower cutoff they can not either.
-    pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limit: u64) -> MasterAnswer {
+    pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limits: Limits<'_>) -> MasterAnswer {
         let mut best: Option<(Vec<usize>, u64)> = None;
         let mut cutoff = cutoff;
         let mut trimmed = self.trim(alive, cutoff);
@@ -72,7 +73,7 @@ impl Master {
                 spare: Vec::new(),
                 cutoff,
                 nodes: 0,
-                limit,
+                limits,
                 chosen: Vec::with_capacity(self.stages.len()),
                 best: None,
             };
@@ -83,6 +84,7 @@ impl Master {
             }
             match depth {
                 Depth::Exhausted => break,
+                Depth::Improved if (limits.stop)() => return MasterAnswer::Undecided(best),
                 Depth::Improved => trimmed = self.trim(&mut alive, cutoff),
                 Depth::Limit => return MasterAnswer::Undecided(best),
             }

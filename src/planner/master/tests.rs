@@ -1,7 +1,7 @@
 //! The master problem against all selections listed.
 
-use crate::planner::master::MasterAnswer;
 use crate::planner::master::problem::{Entry, Master};
+use crate::planner::master::{Limits, MasterAnswer};
 use proptest::prelude::*;
 
 fn brute_force(master: &Master) -> Option<u64> {
@@ -43,7 +43,7 @@ proptest! {
     #[test]
     fn equals_brute_force(master in instance(), slack in 0u64..30) {
         let truth = brute_force(&master);
-        match master.solve(u64::MAX / 8, u64::MAX) {
+        match master.solve(u64::MAX / 8, Limits::nodes(u64::MAX)) {
             MasterAnswer::Best(chosen, value) => {
                 prop_assert_eq!(Some(value), truth);
                 prop_assert_eq!(master.value(&chosen), value);
@@ -51,8 +51,8 @@ proptest! {
             answer => prop_assert!(truth.is_none() && answer == MasterAnswer::NothingBelow),
         }
         if let Some(truth) = truth {
-            prop_assert_eq!(master.solve(truth, u64::MAX), MasterAnswer::NothingBelow);
-            let below = master.solve(truth + 1 + slack, u64::MAX);
+            prop_assert_eq!(master.solve(truth, Limits::nodes(u64::MAX)), MasterAnswer::NothingBelow);
+            let below = master.solve(truth + 1 + slack, Limits::nodes(u64::MAX));
             prop_assert!(matches!(below, MasterAnswer::Best(_, value) if value == truth));
         }
     }
@@ -71,8 +71,8 @@ proptest! {
         let mut cutoff = 150;
         for (r, constant) in master.constants.iter().enumerate() {
             growing.add_row(*constant, |q, k| master.stages[q][k].values[r]);
-            let answer = growing.solve_among(&mut alive, cutoff, u64::MAX);
-            prop_assert_eq!(answer, growing.solve(cutoff, u64::MAX));
+            let answer = growing.solve_among(&mut alive, cutoff, Limits::nodes(u64::MAX));
+            prop_assert_eq!(answer, growing.solve(cutoff, Limits::nodes(u64::MAX)));
             cutoff -= fall[r];
         }
         prop_assert_eq!(growing, master);
@@ -84,5 +84,5 @@ fn a_limit_is_reported() {
     let entry = |layers| Entry { layers, values: vec![layers] };
     let master =
         Master { stages: vec![vec![entry(1), entry(2)]; 6], constants: vec![0], layers: 9 };
-    assert_eq!(master.solve(100, 2), MasterAnswer::Undecided(None));
+    assert_eq!(master.solve(100, Limits::nodes(2)), MasterAnswer::Undecided(None));
 }

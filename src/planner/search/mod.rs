@@ -34,7 +34,7 @@ pub struct Options<'a> {
     pub objective: Objective,
     /// Plans wanted: the best of each of the best (t, p, d).
     pub top: usize,
-    /// Asked between batches; true stops the search.
+    /// Asked all the while, from any thread; where it says why, the search stops.
     pub stop: &'a (dyn Fn() -> Option<SearchStatus> + Sync),
     /// Told between batches.
     pub progress: &'a mut dyn FnMut(&Progress),
@@ -96,6 +96,15 @@ enum Node {
     Candidate(Candidate),
 }
 
+/// A node taken from the queue.
+struct Taken {
+    score: Score,
+    node: Node,
+    bound: SimTime,
+    /// The time from which on its plans are not wanted.
+    cutoff: SimTime,
+}
+
 /// What works on nodes, on any number of threads.
 struct Engine<'a> {
     solver: Solver<'a>,
@@ -113,8 +122,11 @@ struct Search<'a, 'b> {
 
 /// Searches `space` for the best plans.
 pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
+    let stop = options.stop;
+    let stopped = move || stop().is_some();
+    let solver = Solver { space, costs, stop: &stopped };
     let mut search = Search {
-        engine: Engine { solver: Solver { space, costs }, shapes: Mutex::new(BTreeMap::new()) },
+        engine: Engine { solver, shapes: Mutex::new(BTreeMap::new()) },
         options,
         queue: BinaryHeap::new(),
         best: BTreeMap::new(),
@@ -139,6 +151,8 @@ pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
 enum Worked {
     Opened(Vec<(SimTime, Candidate)>),
     Solved(Solved),
+    /// Left alone: the search is to stop.
+    Left,
 }
 
 impl Engine<'_> {
@@ -154,6 +168,9 @@ impl Engine<'_> {
             }
         }
         let rate = |(tensor, b, sequence_parallel): &(u64, u64, bool)| {
+            if (self.solver.stop)() {
+                return (*tensor, 0.0);
+            }
             let blocks = self.solver.costs.blocks(*tensor, *b, *sequence_parallel);
             let times = blocks.layer.iter().map(|layer| (layer.forward + layer.backward).picos());
             (*tensor, times.min().unwrap_or(0) as f64 / *b as f64)
@@ -166,9 +183,12 @@ impl Engine<'_> {
         least
     }
 
-    fn work(&self, (node, bound, cutoff): &(Node, SimTime, SimTime)) -> Worked {
+    fn work(&self, Taken { node, bound, cutoff, .. }: &Taken) -> Worked {
+        if (self.solver.stop)() {
+            return Worked::Left;
+        }
         match node {
-            Node::Group(ways) => Worked::Opened(self.open(*ways, *bound)),
+            Node::Group(ways) => self.open(*ways, *bound).map_or(Worked::Left, Worked::Opened),
             Node::Candidate(candidate) => match self.shape(candidate) {
                 Some(shape) => Worked::Solved(self.solver.solve(candidate, &shape, *cutoff)),
                 None => Worked::Solved(Solved::default()),
@@ -176,9 +196,12 @@ impl Engine<'_> {
         }
     }
 
-    /// The candidates of a group, each with its own bound.
-    fn open(&self, ways: Ways, group_bound: SimTime) -> Vec<(SimTime, Candidate)> {
-        let bound = |candidate| (self.solver.bound(&candidate).max(group_bound), candidate);
+    /// The candidates of a group, each with its own bound; none where the search is to stop.
+    fn open(&self, ways: Ways, group_bound: SimTime) -> Option<Vec<(SimTime, Candidate)>> {
+        let bound = |candidate| {
+            let goes_on = !(self.solver.stop)();
+            goes_on.then(|| (self.solver.bound(&candidate).max(group_bound), candidate))
+        };
         self.solver.space.candidates(ways).into_iter().map(bound).collect()
     }
 
@@ -233,8 +256,9 @@ impl Search<'_, '_> {
                     Some(Reverse((score, ..))) if *score < threshold => {}
                     _ => break,
                 }
-                if let Some(Reverse((_, node, bound))) = self.queue.pop() {
-                    nodes.push((node, bound, self.cutoff(&node, threshold)));
+                if let Some(Reverse((score, node, bound))) = self.queue.pop() {
+                    let cutoff = self.cutoff(&node, threshold);
+                    nodes.push(Taken { score, node, bound, cutoff });
                 }
             }
             if nodes.is_empty() {
@@ -242,8 +266,8 @@ impl Search<'_, '_> {
             }
             let engine = &self.engine;
             let worked: Vec<Worked> = nodes.par_iter().map(|node| engine.work(node)).collect();
-            for ((node, bound, cutoff), worked) in nodes.into_iter().zip(worked) {
-                self.take(node, bound, cutoff, worked);
+            for (node, worked) in nodes.into_iter().zip(worked) {
+                self.take(node, worked);
             }
             self.report();
             batch = (batch * 2).min(BATCH);
@@ -271,8 +295,10 @@ impl Search<'_, '_> {
     }
 
     /// Books the result of a node.
-    fn take(&mut self, node: Node, bound: SimTime, cutoff: SimTime, worked: Worked) {
+    fn take(&mut self, taken: Taken, worked: Worked) {
+        let Taken { score, node, bound, cutoff } = taken;
         match (node, worked) {
+            (node, Worked::Left) => self.queue.push(Reverse((score, node, bound))),
             (Node::Group(_), Worked::Opened(candidates)) => {
                 for (bound, candidate) in candidates {
                     if bound == SimTime::MAX {
@@ -362,7 +388,7 @@ impl Search<'_, '_> {
         }
         let open = self.found.verdicts.iter().any(|(_, v)| matches!(v, Verdict::Open(..)));
         if open && bound < least && self.found.status == SearchStatus::Optimal {
-            self.found.status = SearchStatus::Limit;
+            self.found.status = (self.options.stop)().unwrap_or(SearchStatus::Limit);
         }
         if best.is_empty() && self.found.status == SearchStatus::Optimal {
             self.found.status = SearchStatus::Infeasible;

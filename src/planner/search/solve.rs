@@ -12,10 +12,10 @@ use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageSett
 use crate::planner::bounds::BoundInput;
 use crate::planner::bounds::memory::MemoryBound;
 use crate::planner::job::costs::{BlockSet, Costs};
-use crate::planner::master::MasterAnswer;
 use crate::planner::master::column::{Column, ColumnMaker};
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::master::problem::{Entry, Master};
+use crate::planner::master::{Limits, MasterAnswer};
 use crate::planner::space::Space;
 use crate::sim::pipeline::{PathRow, Run};
 use crate::units::{Bytes, SimTime};
@@ -66,6 +66,8 @@ pub struct Solver<'a> {
     pub space: &'a Space,
     /// Costs.
     pub costs: &'a dyn Costs,
+    /// Asked all the while; where it says true, what is being solved is left undecided.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// One candidate with one sharding of its layers.
@@ -77,6 +79,7 @@ struct Instance<'a> {
     layer: usize,
     /// Forward and backward of all blocks and transfers once.
     round: SimTime,
+    limits: Limits<'a>,
 }
 
 /// What the instances of one candidate share.
@@ -89,6 +92,7 @@ struct Priced<'a> {
     memory: MemoryModel,
     recomputes: [bool; 3],
     num_layers: u64,
+    limits: Limits<'a>,
 }
 
 impl<'a> Priced<'a> {
@@ -104,6 +108,7 @@ impl<'a> Priced<'a> {
             memory: costs.memory(candidate),
             recomputes: solver.space.pins.recomputes(),
             num_layers: solver.space.num_layers,
+            limits: Limits { nodes: MASTER_NODES, stop: solver.stop },
         }
     }
 
@@ -139,6 +144,7 @@ impl<'a> Priced<'a> {
             },
             layer,
             round: self.bounds().round(block),
+            limits: self.limits,
         }
     }
 }
@@ -156,6 +162,10 @@ impl Solver<'_> {
         let mut cutoff = cutoff;
         for (bound, i) in order {
             if bound >= cutoff {
+                break;
+            }
+            if (self.stop)() {
+                solved.undecided = true;
                 break;
             }
             let layer = &priced.blocks.layer[i];
@@ -185,7 +195,7 @@ impl Solver<'_> {
         let mut run = Run::default();
         let mut master = instance.master(&columns, &rows, layers);
         loop {
-            let MasterAnswer::Best(chosen, value) = master.solve(above.picos(), MASTER_NODES)
+            let MasterAnswer::Best(chosen, value) = master.solve(above.picos(), instance.limits)
             else {
                 return Some(master);
             };
@@ -257,15 +267,24 @@ impl Instance<'_> {
         cutoff: &mut SimTime,
         solved: &mut Solved,
     ) {
-        let Some(columns) = self.columns(num_layers, range, *cutoff) else { return };
+        let columns = self.columns(num_layers, range, *cutoff);
+        if (self.limits.stop)() {
+            solved.undecided = true;
+            return;
+        }
+        let Some(columns) = columns else { return };
         solved.fits = true;
         let mut rows = self.shape.rows.clone();
         let mut run = Run::default();
         let mut master = self.master(&columns, &rows, num_layers);
         let mut alive = master.all();
         loop {
+            if (self.limits.stop)() {
+                solved.undecided = true;
+                return;
+            }
             solved.masters += 1;
-            let chosen = match master.solve_among(&mut alive, cutoff.picos(), MASTER_NODES) {
+            let chosen = match master.solve_among(&mut alive, cutoff.picos(), self.limits) {
                 MasterAnswer::Best(chosen, _) => chosen,
                 MasterAnswer::NothingBelow => return,
                 MasterAnswer::Undecided(found) => {
@@ -319,6 +338,9 @@ impl Instance<'_> {
         }
         let mut columns = Vec::with_capacity(p);
         for (q, most) in most.iter().enumerate() {
+            if (self.limits.stop)() {
+                return None;
+            }
             let least = num_layers.saturating_sub(total - most).max(low);
             let stage: Vec<Column> =
                 (least..=*most).flat_map(|n| self.maker.columns(q, n)).collect();

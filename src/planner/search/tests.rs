@@ -12,6 +12,7 @@ use crate::planner::search::{Found, Options, Verdict, search};
 use crate::planner::space::Space;
 use crate::units::{Bytes, SimTime};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn run(costs: &Synthetic, space: &Space, objective: Objective, top: usize) -> Found {
     let options = Options { objective, top, stop: &|| None, progress: &mut |_| {} };
@@ -63,12 +64,64 @@ proptest! {
         }
     }
 
+    /// A search that is stopped anywhere claims nothing that is not so: what it has found is no
+    /// better than the truth, and no bound is above it.
+    #[test]
+    fn stopped_anywhere_nothing_false_is_claimed(
+        costs in synthetic(),
+        devices in 2u64..5,
+        questions in 0u64..60,
+    ) {
+        let space = space(devices, 4, 3);
+        let times: Vec<(Candidate, SimTime)> = space
+            .ways()
+            .into_iter()
+            .flat_map(|ways| space.candidates(ways))
+            .filter_map(|candidate| Some((candidate, brute_force(&costs, &space, &candidate)?)))
+            .collect();
+        let truth = times.iter().map(|(_, time)| *time).min();
+        let asked = AtomicU64::new(0);
+        let stop = || {
+            let stops = asked.fetch_add(1, Ordering::SeqCst) >= questions;
+            stops.then_some(SearchStatus::Interrupted)
+        };
+        let mut none = |_: &crate::planner::search::Progress| {};
+        let options =
+            Options { objective: Objective::Time, top: 1, stop: &stop, progress: &mut none };
+        let found = search(&space, &costs, options);
+        let best = found.best.first().map(|solution| solution.time);
+        match found.status {
+            SearchStatus::Optimal => prop_assert_eq!(best, truth),
+            SearchStatus::Infeasible => prop_assert_eq!(truth, None),
+            _ => {}
+        }
+        if let Some(truth) = truth {
+            prop_assert!(found.lower_bound <= u128::from(truth.picos()));
+            prop_assert!(best.is_none_or(|best| best >= truth));
+        }
+        for (ways, verdict) in &found.verdicts {
+            for (candidate, time) in &times {
+                let bound = match verdict {
+                    Verdict::GroupBound(bound)
+                        if (candidate.tensor, candidate.pipeline, candidate.data)
+                            == (ways.tensor, ways.pipeline, ways.data) => *bound,
+                    Verdict::CandidateBound(c, bound)
+                    | Verdict::Solved(c, bound, _)
+                    | Verdict::Open(c, bound)
+                        if c == candidate => *bound,
+                    _ => continue,
+                };
+                prop_assert!(bound <= *time, "{:?} of {:?}: {:?}", verdict, candidate, time);
+            }
+        }
+    }
+
     /// Context-parallel ranks share gradients, states and their reduction: a candidate with them is
     /// solved to the best of all its plans, and its bounds are below that.
     #[test]
     fn context_is_bounded_and_solved(costs in synthetic(), devices in 1u64..5, context in 2u64..17) {
         let space = space(devices, 4, 3);
-        let solver = Solver { space: &space, costs: &costs };
+        let solver = Solver { space: &space, costs: &costs, stop: &|| false };
         for ways in space.ways() {
             for mut candidate in space.candidates(ways) {
                 candidate.context = context;

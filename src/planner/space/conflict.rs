@@ -340,7 +340,7 @@ mod tests {
         let found =
             on_endless(&space(&[("tp", 8), ("pp", 8), ("dp", 8), ("micro-batch", 1)])).unwrap();
         assert!(found.what.contains("`--tp 8 --pp 8 --dp 8` do not go together"), "{found:?}");
-        assert!(found.what.contains("512 devices of 64"), "{found:?}");
+        assert!(found.what.contains("512 devices, and there are 64"), "{found:?}");
         assert_eq!(found.remedies.len(), 3, "{found:?}");
         let found = on_endless(&space(&[("tp", 2), ("pp", 7), ("virtual-stages", 2)])).unwrap();
         assert!(found.what.contains("`--pp 7 --virtual-stages 2` do not go"), "{found:?}");
