@@ -8,7 +8,7 @@
 //! Benders 1962 with longest-path cuts).
 
 use crate::lower::Candidate;
-use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageModel, StageSettings, StageTimes};
+use crate::lower::{Links, MemoryModel, Prices, StageModel, StageSettings, StageTimes};
 use crate::planner::bounds::BoundInput;
 use crate::planner::bounds::memory::MemoryBound;
 use crate::planner::job::costs::{BlockSet, Costs};
@@ -354,14 +354,9 @@ impl Instance<'_> {
 
     /// No plan whose stage `q` has `layers` layers is faster (paths 2 of [`BoundInput`]).
     fn stage_bound(&self, q: usize, layers: u64) -> SimTime {
-        use crate::spec::ScheduleKind::{Gpipe, Interleaved, OneFOneB};
-        let Candidate { pipeline: p, micro_batches: m, schedule, .. } = *self.candidate;
-        let layer: &BlockTimes = self.maker.layer;
-        let forwards = match schedule {
-            OneFOneB => (m + q as u64).saturating_sub(p),
-            Gpipe => m - 1,
-            Interleaved => return SimTime::ZERO,
-        };
+        let pipeline = self.candidate.pipeline_shape();
+        let (m, layer) = (pipeline.micro_batches, self.maker.layer);
+        let Some(forwards) = pipeline.forwards_between(q as u64) else { return SimTime::ZERO };
         self.round + layer.backward * layers * (m - 1) + layer.forward * layers * forwards
     }
 

@@ -1,4 +1,9 @@
-//! The order in which a stage runs the forward and backward passes of its chunks.
+//! The order in which a stage runs the forward and backward passes of its chunks. Each schedule has a
+//! file: its order, what it holds in flight, what of it every path contains.
+
+mod gpipe;
+mod interleaved;
+mod one_f_one_b;
 
 use crate::spec::ScheduleKind;
 
@@ -36,13 +41,8 @@ pub struct Step {
 }
 
 impl Pipeline {
-    /// The steps of `stage`, in order.
-    ///
-    /// GPipe runs all forwards, then all backwards (Huang et al. 2019); on one stage there is no
-    /// pipeline, and gradients of micro-batches accumulate one after the other. 1F1B warms up with
-    /// p - 1 - q forwards, then alternates (Narayanan et al. 2019). Interleaved 1F1B walks the
-    /// chunks in groups of p micro-batches and warms up with 2 (p - 1 - q) + (v - 1) p forwards
-    /// (Narayanan et al. 2021, §2.2); it needs m to be a multiple of p.
+    /// The steps of `stage`, in order: as many forwards as the schedule has before the first
+    /// backward, then one of each in turn, then the backwards that are left.
     pub fn steps(&self, stage: u64) -> Vec<Step> {
         let total = self.micro_batches * self.chunks;
         let warm_up = self.warm_up(stage).min(total);
@@ -60,29 +60,32 @@ impl Pipeline {
 
     /// Forwards of `stage` before its first backward is due, not limited by the work there is.
     fn warm_up(&self, stage: u64) -> u64 {
-        let after = self.stages - 1 - stage;
         match self.schedule {
-            ScheduleKind::Gpipe if self.stages == 1 => 0,
-            ScheduleKind::Gpipe => u64::MAX,
-            ScheduleKind::OneFOneB => after,
-            ScheduleKind::Interleaved => 2 * after + (self.chunks - 1) * self.stages,
+            ScheduleKind::Gpipe => gpipe::warm_up(self),
+            ScheduleKind::OneFOneB => one_f_one_b::warm_up(self, stage),
+            ScheduleKind::Interleaved => interleaved::warm_up(self, stage),
         }
     }
 
     /// The `k`-th such pass of a stage.
     fn unit(&self, k: u64, pass: Pass) -> Step {
-        let (chunk, micro_batch) = if self.chunks == 1 {
-            (0, k)
-        } else {
-            let group = self.stages * self.chunks;
-            let chunk = k % group / self.stages;
-            let chunk = match pass {
-                Pass::Forward => chunk,
-                Pass::Backward => self.chunks - 1 - chunk,
-            };
-            (chunk, k / group * self.stages + k % self.stages)
-        };
-        Step { pass, chunk: chunk as u32, micro_batch: micro_batch as u32 }
+        match self.schedule {
+            ScheduleKind::Interleaved => interleaved::unit(self, k, pass),
+            ScheduleKind::Gpipe | ScheduleKind::OneFOneB => {
+                Step { pass, chunk: 0, micro_batch: k as u32 }
+            }
+        }
+    }
+
+    /// Forwards of `stage` that lie, with all backwards but one, between the end of its first
+    /// forward and backward and that of its last, on every path through the stage; none are known
+    /// under interleaving.
+    pub fn forwards_between(&self, stage: u64) -> Option<u64> {
+        match self.schedule {
+            ScheduleKind::Gpipe => Some(gpipe::forwards_between(self)),
+            ScheduleKind::OneFOneB => Some(one_f_one_b::forwards_between(self, stage)),
+            ScheduleKind::Interleaved => None,
+        }
     }
 
     /// Where a chunk of a stage stands among all chunks of the model.
@@ -131,42 +134,7 @@ impl Pipeline {
             let all = self.micro_batches.min(self.warm_up(stage).saturating_add(1));
             return vec![InFlight { all, first: all, last: all }];
         }
-        // After the warm-up, which is shorter than two groups of p micro-batches, steps repeat with
-        // each such group: later ones hold no more.
-        let few = self.micro_batches.min(4 * self.stages);
-        Pipeline { micro_batches: few, ..*self }.peaks(stage)
-    }
-
-    /// The Pareto-maximal moments, by walking all steps.
-    fn peaks(&self, stage: u64) -> Vec<InFlight> {
-        // Only the stages at the ends hold chunks that differ from the others.
-        let (is_first, is_last) = (stage == 0, stage + 1 == self.stages);
-        let mut now = InFlight::default();
-        let mut peaks: Vec<InFlight> = Vec::new();
-        let mut rising = false;
-        for step in self.steps(stage) {
-            if step.pass == Pass::Backward && rising && !peaks.iter().any(|peak| peak.covers(&now))
-            {
-                // Only the moment before a release can be a maximum.
-                peaks.retain(|peak| !now.covers(peak));
-                peaks.push(now);
-            }
-            let change = |count: &mut u64| {
-                *count = match step.pass {
-                    Pass::Forward => *count + 1,
-                    Pass::Backward => *count - 1,
-                };
-            };
-            change(&mut now.all);
-            if is_first && step.chunk == 0 {
-                change(&mut now.first);
-            }
-            if is_last && u64::from(step.chunk) + 1 == self.chunks {
-                change(&mut now.last);
-            }
-            rising = step.pass == Pass::Forward;
-        }
-        peaks
+        interleaved::in_flight(self, stage)
     }
 }
 
@@ -266,7 +234,7 @@ mod tests {
             for stage in 0..p {
                 let whole = pipeline(ScheduleKind::Interleaved, p, v, 9 * p);
                 let mut sorted = whole.in_flight(stage);
-                let mut all = whole.peaks(stage);
+                let mut all = interleaved::peaks(&whole, stage);
                 let key = |peak: &InFlight| (peak.all, peak.first, peak.last);
                 sorted.sort_by_key(key);
                 all.sort_by_key(key);
