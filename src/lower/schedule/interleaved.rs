@@ -1,7 +1,7 @@
 //! Interleaved 1F1B (Narayanan et al. 2021, section 2.2): stages walk their chunks in groups of p
 //! micro-batches, of which there is a multiple.
 
-use super::{InFlight, Pass, Pipeline, Step};
+use super::pipeline::{InFlight, Pass, Pipeline, Step};
 
 /// 2 (p - 1 - q) forwards, so that the first gradient finds its way back, and (v - 1) p before the
 /// last chunk.

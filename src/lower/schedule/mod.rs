@@ -4,41 +4,11 @@
 mod gpipe;
 mod interleaved;
 mod one_f_one_b;
+mod pipeline;
+
+pub use pipeline::{InFlight, Pass, Pipeline, Step};
 
 use crate::spec::ScheduleKind;
-
-/// Shape of a pipeline: everything that decides the order of steps, and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pipeline {
-    /// Schedule.
-    pub schedule: ScheduleKind,
-    /// Stages (p).
-    pub stages: u64,
-    /// Model chunks a stage (v).
-    pub chunks: u64,
-    /// Micro-batches a step (m).
-    pub micro_batches: u64,
-}
-
-/// What is run of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pass {
-    /// From its input to its output.
-    Forward,
-    /// From the gradient of its output to those of its input and of its weights.
-    Backward,
-}
-
-/// One pass of one chunk over one micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
-    /// The pass.
-    pub pass: Pass,
-    /// Chunk of the stage.
-    pub chunk: u32,
-    /// Micro-batch.
-    pub micro_batch: u32,
-}
 
 impl Pipeline {
     /// The steps of `stage`, in order: as many forwards as the schedule has before the first
@@ -135,23 +105,6 @@ impl Pipeline {
             return vec![InFlight { all, first: all, last: all }];
         }
         interleaved::in_flight(self, stage)
-    }
-}
-
-/// Activations that a stage holds at one moment, in chunks of one micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct InFlight {
-    /// Of any chunk.
-    pub all: u64,
-    /// Of these, of the chunk with the embedding.
-    pub first: u64,
-    /// Of these, of the chunk with the head.
-    pub last: u64,
-}
-
-impl InFlight {
-    const fn covers(&self, other: &InFlight) -> bool {
-        self.all >= other.all && self.first >= other.first && self.last >= other.last
     }
 }
 

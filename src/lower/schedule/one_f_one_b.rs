@@ -1,6 +1,6 @@
 //! 1F1B (Narayanan et al. 2019): stage q warms up with p - 1 - q forwards, then alternates.
 
-use super::Pipeline;
+use super::pipeline::Pipeline;
 
 pub(super) const fn warm_up(pipeline: &Pipeline, stage: u64) -> u64 {
     pipeline.stages - 1 - stage
