@@ -171,6 +171,56 @@ impl NodeGroupSpec {
 }
 
 impl LinkKind {
+    /// All kinds.
+    const ALL: [LinkKind; 10] = [
+        LinkKind::Nvlink1,
+        LinkKind::Nvlink2,
+        LinkKind::Nvlink3,
+        LinkKind::Nvlink4,
+        LinkKind::Nvlink5,
+        LinkKind::InfinityFabric,
+        LinkKind::Pcie3,
+        LinkKind::Pcie4,
+        LinkKind::Pcie5,
+        LinkKind::SharedMemory,
+    ];
+
+    /// Those that belong to the node, not to the device.
+    pub(super) const BUSES: [LinkKind; 3] = [LinkKind::Pcie3, LinkKind::Pcie4, LinkKind::Pcie5];
+
+    /// The kind of this name.
+    pub(super) fn named(name: &str) -> Option<LinkKind> {
+        LinkKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// As files write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LinkKind::Nvlink1 => "nvlink1",
+            LinkKind::Nvlink2 => "nvlink2",
+            LinkKind::Nvlink3 => "nvlink3",
+            LinkKind::Nvlink4 => "nvlink4",
+            LinkKind::Nvlink5 => "nvlink5",
+            LinkKind::InfinityFabric => "infinity-fabric",
+            LinkKind::Pcie3 => "pcie3",
+            LinkKind::Pcie4 => "pcie4",
+            LinkKind::Pcie5 => "pcie5",
+            LinkKind::SharedMemory => "shared-memory",
+        }
+    }
+
+    /// Bandwidth of the bus in one direction, where the link is one: 16 lanes of 8, 16 and 32 GT/s,
+    /// of which 128 in 130 bits are data (PCI-SIG, PCI Express Base Specification 3.0, 4.0, 5.0).
+    pub(super) fn bus_bandwidth(self) -> Option<BytesPerSecond> {
+        let lane = match self {
+            LinkKind::Pcie3 => 8e9,
+            LinkKind::Pcie4 => 16e9,
+            LinkKind::Pcie5 => 32e9,
+            _ => return None,
+        };
+        Some(BytesPerSecond::new(16.0 * lane * (128.0 / 130.0) / 8.0))
+    }
+
     /// Whether the link belongs to the device, whose file then has to give its bandwidth.
     pub(super) const fn is_of_the_device(self) -> bool {
         matches!(

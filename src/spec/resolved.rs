@@ -1,10 +1,10 @@
 //! A cluster with the devices that its file names.
 
-use super::cluster::{ClusterSpec, NodeGroupSpec};
-use super::device::DeviceSpec;
+use super::cluster::{ClusterSpec, LinkKind, NodeGroupSpec};
+use super::device::{CollectiveConstants, DeviceSpec, LinkSpec};
 use super::diagnostic::{Finding, Source, SpecError};
 use super::load::{load_cluster, load_device, placed};
-use crate::units::UsDollars;
+use crate::units::{Seconds, UsDollars};
 use std::path::Path;
 
 /// A cluster with the devices that its file names.
@@ -92,12 +92,52 @@ enum Unresolved {
     Device(SpecError),
 }
 
+/// Latency of a hop over a bus, through host bridges: near that of the catalogue's devices on one.
+const BUS_LATENCY: Seconds = Seconds::new(1.5e-6);
+
+/// The link between the devices of a node: their own, or the bus that the cluster names in its place.
+///
+/// # Errors
+/// Another kind of link of their own than theirs: the name of theirs.
+fn link_of(group: &NodeGroupSpec, own: Option<LinkSpec>) -> Result<Option<LinkSpec>, String> {
+    let kind = group.intra_node;
+    if group.devices_per_node == 1 || own.as_ref().is_some_and(|own| own.name == kind.name()) {
+        return Ok(own);
+    }
+    if let Some(bandwidth) = kind.bus_bandwidth() {
+        let is_bus = |name: &str| LinkKind::BUSES.iter().any(|kind| kind.name() == name);
+        let collectives = match own {
+            Some(bus) if is_bus(&bus.name) => bus.collectives,
+            _ => CollectiveConstants::default(),
+        };
+        let (name, latency) = (kind.name().to_owned(), BUS_LATENCY);
+        return Ok(Some(LinkSpec { name, bandwidth, latency, pair_bandwidth: None, collectives }));
+    }
+    match own {
+        Some(own) if kind.is_of_the_device() && LinkKind::named(&own.name).is_some() => {
+            Err(own.name)
+        }
+        own => Ok(own),
+    }
+}
+
+/// What is said of a link that the device does not have.
+fn other_link(index: usize, group: &NodeGroupSpec, own: &str) -> Finding {
+    let (device, kind) = (&group.device, group.intra_node.name());
+    let message = format!("the link of device `{device}` is `{own}`, not `{kind}`");
+    let finding = Finding::new("cluster::link", format!("nodes/{index}/intra_node"), message);
+    finding.help(format!(
+        "write `{own}`, or a bus such as `pcie4`; another link of its own goes into a device file of \
+         yours"
+    ))
+}
+
 fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, Unresolved> {
     let mut findings = Vec::new();
     let mut groups = Vec::new();
     for (index, group) in spec.nodes.iter().enumerate() {
         match load_device(&group.device, folder) {
-            Ok((device, _)) => {
+            Ok((mut device, _)) => {
                 let needs_link = group.devices_per_node > 1 && group.intra_node.is_of_the_device();
                 if needs_link && device.link.is_none() {
                     let message =
@@ -105,6 +145,10 @@ fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, Unresolved> {
                     let path = format!("nodes/{index}/intra_node");
                     let finding = Finding::new("cluster::link", path, message);
                     findings.push(finding.help("add `link` to the device, or choose `pcie4`"));
+                }
+                match link_of(group, device.link.take()) {
+                    Ok(link) => device.link = link,
+                    Err(own) => findings.push(other_link(index, group, &own)),
                 }
                 groups.push(NodeGroup { spec: group.clone(), device });
             }

@@ -87,3 +87,26 @@ fn a_name_means_a_file_of_its_kind() {
     assert_eq!(find(Kind::Device, "other", folder.path()).unwrap().text, cluster);
     assert_eq!(find(Kind::Cluster, "other.yaml", folder.path()).unwrap().text, cluster);
 }
+
+#[test]
+fn a_bus_in_place_of_the_devices_link_is_slower() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = |device: &str, link: &str| {
+        let text = format!(
+            "name: linked\nnodes:\n  - {{count: 1, devices_per_node: 8, device: {device}, \
+             intra_node: {link}}}\n"
+        );
+        std::fs::write(folder.path().join("linked.yaml"), text).unwrap();
+        Cluster::load("linked.yaml", folder.path()).map(|(cluster, _)| cluster)
+    };
+    let bandwidth = |device: &str, link: &str| {
+        let cluster = cluster(device, link).unwrap();
+        cluster.groups[0].device.link.as_ref().unwrap().bandwidth.get()
+    };
+    // 16 lanes of 8 GT/s, 128 of 130 bits.
+    assert!((bandwidth("a100-80gb-sxm", "pcie3") / 15.754e9 - 1.0).abs() < 1e-3);
+    assert!((bandwidth("a100-80gb-pcie", "pcie5") / 63.015e9 - 1.0).abs() < 1e-3);
+    assert_eq!(bandwidth("a100-80gb-sxm", "nvlink3"), 300e9);
+    let error = cluster("h100-80gb-sxm", "nvlink3").unwrap_err().to_string();
+    assert!(error.contains("is `nvlink4`, not `nvlink3`"), "{error}");
+}
