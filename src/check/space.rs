@@ -33,8 +33,12 @@ pub(super) fn enumerate(subject: &CheckInput<'_>, pins: &Value) -> Vec<(Ways, BT
     let (model, devices) = (subject.model, subject.devices);
     let batch = model.training.global_batch_size;
     let mut all = Vec::new();
+    let mut numbers = vec![model.num_heads, model.ffn(), model.hidden_size];
+    if !subject.stack.replicates_attention {
+        numbers.push(model.kv_heads());
+    }
     for t in 1..=devices.min(model.num_heads) {
-        let divides = [model.num_heads, model.ffn(), model.hidden_size].iter().all(|n| n % t == 0);
+        let divides = numbers.iter().all(|n| n % t == 0);
         if !divides || !pins.number("tensor", t) {
             continue;
         }

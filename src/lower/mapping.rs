@@ -187,6 +187,9 @@ fn candidate_of(workload: &Workload, plan: &Plan) -> Result<Candidate, PlanError
             expected,
         });
     }
+    if let Err(expected) = workload.check_heads(p.tensor) {
+        return Err(PlanError::Number { field: "parallelism.tensor", found: p.tensor, expected });
+    }
     let length = workload.model.sequence_length;
     if !length.is_multiple_of(p.context) {
         let expected = format!("a divisor of the sequence length {length} is expected");

@@ -64,6 +64,36 @@ impl Workload {
         self.block(kind).ops.iter().map(|node| self.graph.dag[*node].name.as_str())
     }
 
+    /// Key-value heads that tensor-parallel ways divide as well as the heads: none where there are as
+    /// many as these, or where the stack computes attention whole on every rank.
+    pub fn split_kv_heads(&self) -> Option<u64> {
+        let kv = self.model.kv_heads();
+        (kv != self.model.num_heads && !self.stack.replicates_attention).then_some(kv)
+    }
+
+    /// Tensor-parallel ways that the stack runs attention with.
+    ///
+    /// # Errors
+    /// The sentence that says which ways it has.
+    pub fn check_heads(&self, tensor: u64) -> Result<(), String> {
+        let heads = self.model.num_heads;
+        let kv = self.split_kv_heads().unwrap_or(heads);
+        let divides = |t: &u64| heads.is_multiple_of(*t) && kv.is_multiple_of(*t);
+        if self.stack.replicates_attention || divides(&tensor) {
+            return Ok(());
+        }
+        let possible: Vec<String> =
+            (1..=heads.min(kv)).filter(divides).map(|t| t.to_string()).collect();
+        let of_kv =
+            if kv == heads { String::new() } else { format!(" and the {kv} key-value heads") };
+        Err(format!(
+            "stack `{}` splits attention by heads, and a divisor of the {heads} heads{of_kv} is \
+             expected: {}",
+            self.stack.name,
+            possible.join(", ")
+        ))
+    }
+
     /// What operators are expanded for.
     pub fn shard_context(&self, tensor: u64, context: u64, micro_batch: u64) -> ShardContext<'_> {
         let precision = self.model.training.precision;

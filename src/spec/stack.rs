@@ -82,6 +82,11 @@ pub struct StackSpec {
     /// gathering it again (nanotron without `tp_recompute_allgather`).
     #[serde(default)]
     pub keeps_gathered_input: bool,
+    /// Tensor-parallel ways need not divide the heads: where they do not, every rank computes
+    /// attention whole. Other software refuses such ways (Megatron-Core,
+    /// `transformer_config.py`: heads and query groups are multiples of them; torchtitan likewise).
+    #[serde(default)]
+    pub replicates_attention: bool,
     /// Gated activations keep the activated gate beside their input, as two passes do (activation,
     /// product) that know nothing of each other.
     #[serde(default)]

@@ -84,15 +84,14 @@ impl Job {
 
     /// The space of all plans, with what the user has fixed.
     pub fn space(&self, pins: Pins) -> Space {
+        let model = &self.workload.model;
+        let mut tensor_divides = vec![model.num_heads, model.ffn(), model.hidden_size];
+        tensor_divides.extend(self.workload.split_kv_heads());
         Space {
             devices: self.machine.devices,
             global_batch: self.workload.model.training.global_batch_size,
             num_layers: self.workload.model.num_layers,
-            tensor_divides: vec![
-                self.workload.model.num_heads,
-                self.workload.model.ffn(),
-                self.workload.model.hidden_size,
-            ],
+            tensor_divides,
             sequence_length: self.workload.model.sequence_length,
             schedules: self.workload.stack.schedules.clone(),
             pins,

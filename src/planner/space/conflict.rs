@@ -108,9 +108,11 @@ fn rule(space: &Space, asked: &Asked, known: Known<'_>) -> String {
         "tp" => {
             let [heads, inner, hidden] = [0, 1, 2]
                 .map(|at| space.tensor_divides.get(at).map_or("-".to_owned(), u64::to_string));
+            let kv = space.tensor_divides.get(3);
+            let kv = kv.map_or(String::new(), |kv| format!("the {kv} key-value heads, "));
             let divide = format!(
-                "tensor-parallel ways divide the {heads} heads, the inner width of {inner} and the \
-                 hidden size of {hidden}"
+                "tensor-parallel ways divide the {heads} heads, {kv}the inner width of {inner} and \
+                 the hidden size of {hidden}"
             );
             ways_rule(divide, &space.tensor_divides, asked, space.devices)
         }

@@ -72,7 +72,8 @@ pub struct Space {
     pub global_batch: u64,
     /// Layers (L).
     pub num_layers: u64,
-    /// Numbers that tensor-parallel ways must divide: heads, inner width.
+    /// Numbers that tensor-parallel ways must divide: heads, inner width, hidden size; then the
+    /// key-value heads, where there are fewer and the stack splits attention by them.
     pub tensor_divides: Vec<u64>,
     /// Tokens of a sequence: sequence parallelism must divide it.
     pub sequence_length: u64,

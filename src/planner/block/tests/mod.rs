@@ -254,6 +254,7 @@ pub(super) fn stack(fused: bool, flash: bool) -> StackSpec {
         reduce_buffers: 0,
         recompute_stops_early: false,
         keeps_gathered_input: false,
+        replicates_attention: false,
         keeps_activated_gate: false,
         keeps_stage_outputs: false,
         gradient_reduce_bytes: 4,
