@@ -119,15 +119,24 @@ fn schedule(subject: &CheckInput<'_>, check: &mut Check, micro_batches: u64) {
 /// Names of operators, and that what is split divides.
 fn operators(subject: &CheckInput<'_>, check: &mut Check) {
     let t = subject.plan.parallelism.tensor;
+    let heads = [subject.model.num_heads, subject.model.kv_heads()];
+    let divides = heads.iter().all(|heads| heads.is_multiple_of(t));
+    if !divides && !subject.stack.replicates_attention {
+        let [heads, kv] = heads;
+        let stack = &subject.stack.name;
+        let what = format!("{heads} heads, {kv} of keys and values, are split {t} ways");
+        check.error(CODE, format!("{what}, and stack `{stack}` splits attention by heads"));
+    }
     for (block, chosen) in &subject.plan.operators {
         for (name, strategy) in chosen {
             let mut ops = subject.graph.dag.node_weights().filter(|op| op.name == *name);
             if ops.next().is_none() {
                 check.error(CODE, format!("{block}: the model has no operator `{name}`"));
             }
-            if *strategy == Strategy::Heads && !subject.model.num_heads.is_multiple_of(t) {
-                let heads = subject.model.num_heads;
-                check.error(CODE, format!("{block}: {heads} heads are split {t} ways"));
+            if *strategy == Strategy::Heads && !divides {
+                let [heads, kv] = heads;
+                let what = format!("{heads} heads, {kv} of keys and values,");
+                check.error(CODE, format!("{block}: {what} are split {t} ways"));
             }
         }
     }

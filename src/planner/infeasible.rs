@@ -64,12 +64,12 @@ pub struct Closest {
 /// Where `stop` says so, what would help is left out.
 pub(crate) fn explain(job: &Job, space: &Space, request: &Request, stop: Stop) -> Infeasibility {
     let capacity = job.machine.device.memory;
-    if let Some(found) = conflict(job, space) {
+    if let Some(found) = conflict(job, space, stop) {
         let (remedies, conflict) = (found.remedies, Some(found.what));
         let (closest, devices, missed) = (None, None, None);
         return Infeasibility { closest, capacity, remedies, devices, missed, conflict };
     }
-    let closest = closest(job, space);
+    let closest = closest_until(job, space, stop);
     let missed = missed(job, space, request.objective, stop);
     let (mut remedies, mut devices) = (Vec::new(), None);
     if missed.is_some() {
@@ -89,14 +89,14 @@ pub(crate) fn explain(job: &Job, space: &Space, request: &Request, stop: Stop) -
 }
 
 /// Why `space` holds no candidate of `job`, if it holds none.
-pub fn conflict(job: &Job, space: &Space) -> Option<Conflict> {
+pub fn conflict(job: &Job, space: &Space, stop: Stop) -> Option<Conflict> {
     let searches = std::cell::Cell::new(SEARCHES);
     let fits = |pins: &Pins| {
         let narrowed = Space { pins: pins.clone(), ..space.clone() };
         let left = searches.get();
-        let even = fits_evenly(job, &narrowed);
+        let even = fits_evenly_until(job, &narrowed, stop);
         searches.set(left.saturating_sub(u32::from(!even)));
-        even || (left > 0 && fastest(job, &narrowed, &|| None).is_some())
+        even || (left > 0 && fastest(job, &narrowed, stop).is_some())
     };
     conflict::conflict(space, Known { stack: &job.workload.stack.name, fits: &fits })
 }
@@ -142,8 +142,15 @@ fn missed(job: &Job, space: &Space, objective: Objective, stop: Stop) -> Option<
 
 /// The candidate whose fullest stage needs the least, with layers spread evenly.
 pub fn closest(job: &Job, space: &Space) -> Option<Closest> {
+    closest_until(job, space, &|| None)
+}
+
+/// The same among those that were looked at before `stop` said so.
+fn closest_until(job: &Job, space: &Space, stop: Stop) -> Option<Closest> {
     let of_ways = |ways: &Ways| {
-        let needs = smallest(space, *ways).into_iter().filter_map(|c| need(job, space, c));
+        let goes_on = |_: &Candidate| stop().is_none();
+        let candidates = smallest(space, *ways).into_iter().take_while(goes_on);
+        let needs = candidates.filter_map(|c| need(job, space, c));
         needs.min_by_key(|need| need.memory.total())
     };
     // The first of those that need the least, whatever the threads.

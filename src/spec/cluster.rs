@@ -84,7 +84,8 @@ pub struct NodeGroupSpec {
     pub intra_node: LinkKind,
 }
 
-/// Kind of link between the devices of a node; its bandwidth is the device's own unless given.
+/// Kind of link between the devices of a node: the device's own, whose file has its bandwidth, or a bus
+/// in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {

@@ -4,7 +4,7 @@ use super::cluster::{ClusterSpec, LinkKind, NodeGroupSpec};
 use super::device::{CollectiveConstants, DeviceSpec, LinkSpec};
 use super::diagnostic::{Finding, Source, SpecError};
 use super::load::{load_cluster, load_device, placed};
-use crate::units::{Seconds, UsDollars};
+use crate::units::{BytesPerSecond, Seconds, UsDollars};
 use std::path::Path;
 
 /// A cluster with the devices that its file names.
@@ -95,30 +95,31 @@ enum Unresolved {
 /// Latency of a hop over a bus, through host bridges: near that of the catalogue's devices on one.
 const BUS_LATENCY: Seconds = Seconds::new(1.5e-6);
 
-/// The link between the devices of a node: their own, or the bus that the cluster names in its place.
+/// The link between the devices of a node: their own, or the bus that the cluster names in its place,
+/// over which a device is no faster than over its own bus. A link of a name that is no kind's is
+/// the device's whatever the cluster names: it may be any.
 ///
 /// # Errors
 /// Another kind of link of their own than theirs: the name of theirs.
-fn link_of(group: &NodeGroupSpec, own: Option<LinkSpec>) -> Result<Option<LinkSpec>, String> {
-    let kind = group.intra_node;
-    if group.devices_per_node == 1 || own.as_ref().is_some_and(|own| own.name == kind.name()) {
+fn link_of(group: &NodeGroupSpec, device: &DeviceSpec) -> Result<Option<LinkSpec>, String> {
+    let (kind, own) = (group.intra_node, device.link.clone());
+    let known = own.as_ref().and_then(|own| LinkKind::named(&own.name));
+    let is_other = own.is_none() || known.is_some_and(|known| known != kind);
+    if group.devices_per_node == 1 || !is_other {
         return Ok(own);
     }
     if let Some(bandwidth) = kind.bus_bandwidth() {
-        let is_bus = |name: &str| LinkKind::BUSES.iter().any(|kind| kind.name() == name);
+        let bandwidth = BytesPerSecond::new(bandwidth.get().min(device.host_bandwidth.get()));
         let collectives = match own {
-            Some(bus) if is_bus(&bus.name) => bus.collectives,
+            Some(bus) if known.is_some_and(|known| LinkKind::BUSES.contains(&known)) => {
+                bus.collectives
+            }
             _ => CollectiveConstants::default(),
         };
         let (name, latency) = (kind.name().to_owned(), BUS_LATENCY);
         return Ok(Some(LinkSpec { name, bandwidth, latency, pair_bandwidth: None, collectives }));
     }
-    match own {
-        Some(own) if kind.is_of_the_device() && LinkKind::named(&own.name).is_some() => {
-            Err(own.name)
-        }
-        own => Ok(own),
-    }
+    own.map_or(Ok(None), |own| Err(own.name))
 }
 
 /// What is said of a link that the device does not have.
@@ -146,7 +147,7 @@ fn resolve(spec: ClusterSpec, folder: &Path) -> Result<Cluster, Unresolved> {
                     let finding = Finding::new("cluster::link", path, message);
                     findings.push(finding.help("add `link` to the device, or choose `pcie4`"));
                 }
-                match link_of(group, device.link.take()) {
+                match link_of(group, &device) {
                     Ok(link) => device.link = link,
                     Err(own) => findings.push(other_link(index, group, &own)),
                 }

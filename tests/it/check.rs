@@ -262,6 +262,52 @@ fn plans_that_run_are_accepted() {
     }
 }
 
+/// Ways that do not divide the key-value heads: refused by what simulates a plan and by what checks
+/// it, but for software that computes attention whole.
+#[test]
+fn ways_divide_the_key_value_heads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let job = |stack: &str| {
+        let (mut model, _) = load_model("llama3-8b", folder).expect("a model");
+        model.training.global_batch_size = 32;
+        let (cluster, _) = Cluster::load("a100x16", folder).expect("a cluster");
+        let (stack, _) = load_stack(stack, folder).expect("a stack");
+        Job::new(model, cluster, stack).expect("a job")
+    };
+    let plan = |tensor: u64| Plan {
+        model: "llama3-8b".to_owned(),
+        cluster: "a100x16".to_owned(),
+        stack: "megatron-core".to_owned(),
+        parallelism: Parallelism {
+            tensor,
+            pipeline: 1,
+            data: 1,
+            context: 1,
+            expert: 1,
+            virtual_stages: 1,
+            sequence_parallel: false,
+        },
+        batch: Batch { global: 32, micro: 1 },
+        lora: None,
+        schedule: ScheduleKind::OneFOneB,
+        optimizer_sharding: OptimizerSharding::None,
+        stages: Vec::new(),
+        operators: BTreeMap::new(),
+    };
+    for (stack, tensor, expected) in
+        [("megatron-core", 8, true), ("megatron-core", 16, false), ("lmplan", 16, true)]
+    {
+        let (job, plan) = (job(stack), plan(tensor));
+        let simulated = Choice::of_plan(&job, &plan);
+        assert_eq!(simulated.is_ok(), expected, "{stack} t{tensor}");
+        let searched = job.space(Pins::default()).tensor_ways().contains(&tensor);
+        assert_eq!(searched, expected, "{stack} t{tensor}");
+        let found = check(&subject(&job, &plan));
+        let refused = found.findings.iter().any(|f| f.message.contains("splits attention"));
+        assert_eq!(refused, !expected, "{stack} t{tensor}: {:?}", found.findings);
+    }
+}
+
 /// Results that claim half of the memory of optimizer states.
 fn half_of_the_states(results: &Value) -> Value {
     let mut results = results.clone();

@@ -172,7 +172,7 @@ pub(super) fn nowhere(args: &CapacityArgs, grid: &Grid) -> String {
     let space = job.space(size.pins.clone());
     let mut help = Vec::new();
     let devices = size.devices;
-    let what = match conflict(&job, &space) {
+    let what = match conflict(&job, &space, &|| None) {
         Some(found) => {
             help = found.remedies;
             help.extend(advice::stacks_with(&args.pins.schedule, &job, &size.pins));

@@ -112,7 +112,7 @@ impl<'a> WhyNot<'a> {
         let layers = job.workload.model.num_layers;
         let pins =
             pins.pins(job.machine.devices, job.workload.model.training.global_batch_size, layers);
-        let conflict = conflict(job, &job.space(pins.clone()));
+        let conflict = conflict(job, &job.space(pins.clone()), &|| None);
         WhyNot { choices, outcome: best(job, pins), conflict }
     }
 }

@@ -57,8 +57,8 @@ impl Answer {
     }
 }
 
-/// Searches for the best plan of `job`. `stop` is asked between batches of work and `progress`
-/// told.
+/// Searches for the best plan of `job`. `stop` is asked all the while, and `progress` told
+/// between batches of work.
 pub fn plan(
     job: &Job,
     request: &Request,

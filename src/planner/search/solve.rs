@@ -195,7 +195,8 @@ impl Solver<'_> {
         let mut run = Run::default();
         let mut master = instance.master(&columns, &rows, layers);
         loop {
-            let MasterAnswer::Best(chosen, value) = master.solve(above.picos(), instance.limits)
+            let MasterAnswer::Best(chosen, value) =
+                master.solve(above.picos(), Limits::nodes(MASTER_NODES))
             else {
                 return Some(master);
             };
