@@ -54,7 +54,7 @@ impl Candidate {
 
     /// The layout of activations between blocks.
     pub const fn boundary(&self) -> Layout {
-        if self.sequence_parallel { Layout::Sequence } else { Layout::Replicated }
+        Layout::boundary(self.sequence_parallel)
     }
 
     /// Shape of the pipeline.

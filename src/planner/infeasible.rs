@@ -1,7 +1,7 @@
 //! Why no plan fits, and the smallest change that would help.
 
 use crate::lower::Candidate;
-use crate::lower::{BlockTimes, Pipeline, StageMemory, StageModel};
+use crate::lower::{BlockTimes, StageMemory, StageModel};
 use crate::planner::job::Job;
 use crate::planner::job::costs::{BlockSet, Costs};
 use crate::planner::master::column::ColumnMaker;
@@ -114,11 +114,11 @@ pub fn fits_evenly(job: &Job, space: &Space) -> bool {
 fn fits_evenly_until(job: &Job, space: &Space, stop: Stop) -> bool {
     let room = job.machine.device.memory;
     // The more ways, the less there is on each device.
-    space.ways().par_iter().rev().any(|ways| {
-        let goes_on = |_: &Candidate| stop().is_none();
-        let smallest = smallest(space, *ways).into_iter().take_while(goes_on);
-        smallest.filter_map(|c| need(job, space, c)).any(|need| need.memory.total() <= room)
-    })
+    space
+        .ways()
+        .par_iter()
+        .rev()
+        .any(|ways| needs(job, space, *ways, stop).any(|need| need.memory.total() <= room))
 }
 
 /// The candidates of the smallest micro-batch; larger ones only need more.
@@ -128,6 +128,13 @@ fn smallest(space: &Space, ways: Ways) -> Vec<Candidate> {
     let smallest = candidates.first().map_or(0, |c| c.micro_batch);
     candidates.retain(|c| c.micro_batch == smallest);
     candidates
+}
+
+/// What the fullest stages of those candidates need, until `stop` says so.
+fn needs(job: &Job, space: &Space, ways: Ways, stop: Stop) -> impl Iterator<Item = Closest> {
+    let goes_on = move |_: &Candidate| stop().is_none();
+    let candidates = smallest(space, ways).into_iter().take_while(goes_on);
+    candidates.filter_map(move |candidate| need(job, space, candidate))
 }
 
 /// The fastest plan, where there is one and a deadline is what it misses.
@@ -147,12 +154,8 @@ pub fn closest(job: &Job, space: &Space) -> Option<Closest> {
 
 /// The same among those that were looked at before `stop` said so.
 fn closest_until(job: &Job, space: &Space, stop: Stop) -> Option<Closest> {
-    let of_ways = |ways: &Ways| {
-        let goes_on = |_: &Candidate| stop().is_none();
-        let candidates = smallest(space, *ways).into_iter().take_while(goes_on);
-        let needs = candidates.filter_map(|c| need(job, space, c));
-        needs.min_by_key(|need| need.memory.total())
-    };
+    let of_ways =
+        |ways: &Ways| needs(job, space, *ways, stop).min_by_key(|need| need.memory.total());
     // The first of those that need the least, whatever the threads.
     let least: Vec<Option<Closest>> = space.ways().par_iter().map(of_ways).collect();
     least.into_iter().flatten().min_by_key(|need| need.memory.total())
@@ -191,12 +194,7 @@ fn need(job: &Job, space: &Space, candidate: Candidate) -> Option<Closest> {
 
 /// What it needs with the best of `blocks`.
 fn need_with(job: &Job, space: &Space, candidate: Candidate, blocks: &BlockSet) -> Option<Closest> {
-    let pipeline = Pipeline {
-        schedule: candidate.schedule,
-        stages: candidate.pipeline,
-        chunks: candidate.chunks,
-        micro_batches: candidate.micro_batches,
-    };
+    let pipeline = candidate.pipeline_shape();
     let p = candidate.pipeline;
     let (few, more) = (space.num_layers / p, space.num_layers % p);
     let even = |q: u64| few + u64::from(q < more);

@@ -36,6 +36,11 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// That of activations between blocks.
+    pub const fn boundary(sequence_parallel: bool) -> Layout {
+        if sequence_parallel { Layout::Sequence } else { Layout::Replicated }
+    }
+
     /// Whether a rank holds a t-th of the matrix.
     pub const fn is_sharded(self) -> bool {
         matches!(self, Layout::Sequence | Layout::Feature)

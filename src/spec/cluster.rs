@@ -186,9 +186,6 @@ impl LinkKind {
         LinkKind::SharedMemory,
     ];
 
-    /// Those that belong to the node, not to the device.
-    pub(super) const BUSES: [LinkKind; 3] = [LinkKind::Pcie3, LinkKind::Pcie4, LinkKind::Pcie5];
-
     /// The kind of this name.
     pub(super) fn named(name: &str) -> Option<LinkKind> {
         LinkKind::ALL.into_iter().find(|kind| kind.name() == name)

@@ -111,7 +111,7 @@ fn link_of(group: &NodeGroupSpec, device: &DeviceSpec) -> Result<Option<LinkSpec
     if let Some(bandwidth) = kind.bus_bandwidth() {
         let bandwidth = BytesPerSecond::new(bandwidth.get().min(device.host_bandwidth.get()));
         let collectives = match own {
-            Some(bus) if known.is_some_and(|known| LinkKind::BUSES.contains(&known)) => {
+            Some(bus) if known.is_some_and(|known| known.bus_bandwidth().is_some()) => {
                 bus.collectives
             }
             _ => CollectiveConstants::default(),

@@ -134,7 +134,7 @@ impl Job {
     fn make_choices(&self, (tensor, micro_batch, sequence_parallel): BlockKey) -> BlockChoices {
         let context = self.workload.shard_context(tensor, 1, micro_batch);
         let prices = self.block_prices(tensor, 1);
-        let boundary = if sequence_parallel { Layout::Sequence } else { Layout::Replicated };
+        let boundary = Layout::boundary(sequence_parallel);
         let options = |kind: BlockKind| {
             block_options(
                 &self.workload.graph,

@@ -80,12 +80,7 @@ impl<'a> Staged<'a> {
             embedding: block_times(&choice.embedding, launch, true),
             layer: block_times(&choice.layer, launch, true),
             head: block_times(&choice.head, launch, c.pipeline > 1),
-            pipeline: Pipeline {
-                schedule: c.schedule,
-                stages: c.pipeline,
-                chunks: c.chunks,
-                micro_batches: c.micro_batches,
-            },
+            pipeline: c.pipeline_shape(),
             links: job.links(c),
         }
     }

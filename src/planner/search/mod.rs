@@ -159,12 +159,7 @@ impl Engine<'_> {
     }
 
     fn shape(&self, candidate: &Candidate) -> Option<Arc<PipelineShape>> {
-        let pipeline = Pipeline {
-            schedule: candidate.schedule,
-            stages: candidate.pipeline,
-            chunks: candidate.chunks,
-            micro_batches: candidate.micro_batches,
-        };
+        let pipeline = candidate.pipeline_shape();
         let costs = self.solver.costs;
         let lock = || self.shapes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(shape) = lock().get(&pipeline) {

@@ -221,12 +221,7 @@ pub(crate) fn brute_force(
     let prices = costs.prices(candidate);
     let shape = costs.shape(candidate);
     let memory = costs.memory(candidate);
-    let pipeline = Pipeline {
-        schedule: candidate.schedule,
-        stages: p,
-        chunks: v,
-        micro_batches: candidate.micro_batches,
-    };
+    let pipeline = candidate.pipeline_shape();
     let structure = Structure::new(pipeline).expect("runs");
     let mut best: Option<SimTime> = None;
     for layer in &blocks.layer {

@@ -2,7 +2,6 @@
 
 use super::synthetic::{SHARDINGS, Synthetic, brute_force, space, synthetic};
 use crate::lower::Candidate;
-use crate::lower::Pipeline;
 use crate::planner::master::column::Column;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::objective::Objective;
@@ -128,12 +127,7 @@ proptest! {
                 for sharding in SHARDINGS {
                     candidate.sharding = sharding;
                     let best = brute_force(&costs, &space, &candidate);
-                    let pipeline = Pipeline {
-                        schedule: candidate.schedule,
-                        stages: candidate.pipeline,
-                        chunks: candidate.chunks,
-                        micro_batches: candidate.micro_batches,
-                    };
+                    let pipeline = candidate.pipeline_shape();
                     let shape = PipelineShape::new(pipeline, costs.blocking).expect("runs");
                     let solved = solver.solve(&candidate, &shape, SimTime::MAX);
                     let found = solved.best.map(|solution| solution.time);
