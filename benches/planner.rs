@@ -5,10 +5,13 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lmplan::lower::Candidate;
 use lmplan::lower::{Pipeline, StageTimes};
+use lmplan::planner::Engine;
+use lmplan::planner::answer::plan;
 use lmplan::planner::bounds::BoundInput;
 use lmplan::planner::job::Job;
 use lmplan::planner::job::costs::Costs;
 use lmplan::planner::objective::Objective;
+use lmplan::planner::request::Request;
 use lmplan::planner::search::{Options, search};
 use lmplan::planner::space::{Pins, Space};
 use lmplan::sim::pipeline::{Run, Structure};
@@ -126,6 +129,7 @@ fn whole_search(criterion: &mut Criterion) {
                 || job(model, cluster, batch),
                 |job| {
                     let options = Options {
+                        engine: Engine::Search,
                         objective: Objective::Time,
                         top: 3,
                         stop: &|| None,
@@ -140,5 +144,30 @@ fn whole_search(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bounds, simulation, whole_search);
+/// The same answers, with their proofs, by branch and bound and by integer programs.
+fn engines(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine");
+    group.sample_size(10);
+    for (model, cluster, batch) in
+        [("bert-large", "a100x8", 32), ("llama3-70b", "h100x128", 32), ("gpt3-175b", "a100x64", 64)]
+    {
+        for engine in [Engine::Search, Engine::Ilp] {
+            group.bench_function(format!("{engine}, {model} on {cluster}"), |bencher| {
+                bencher.iter_batched(
+                    || job(model, cluster, batch),
+                    |job| {
+                        let names = [model, cluster, "megatron-core"].map(str::to_owned);
+                        let (objective, pins) = (Objective::Time, Pins::default());
+                        let request = Request { objective, top: 3, engine, pins, names };
+                        plan(&job, &request, &|| None, &mut |_| {}).planned().expect("a plan")
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bounds, simulation, whole_search, engines);
 criterion_main!(benches);

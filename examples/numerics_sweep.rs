@@ -19,6 +19,7 @@ use lmplan::executor::worker;
 use lmplan::graph::BlockKind;
 use lmplan::plan::Strategy;
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::Engine;
 use lmplan::planner::answer::{Answer, plan as search};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
@@ -234,7 +235,8 @@ fn planned(plan: &Plan, job: &Job) -> Option<BTreeMap<String, BTreeMap<String, S
         asked: Vec::new(),
     };
     let names = [String::new(), String::new(), String::new()];
-    let request = Request { objective: Objective::Time, top: 1, pins, names };
+    let request =
+        Request { objective: Objective::Time, top: 1, engine: Engine::Search, pins, names };
     match search(job, &request, &|| None, &mut |_| {}) {
         Answer::Planned(found) => Some(found.outcome.plan.operators),
         _ => None,

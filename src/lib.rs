@@ -13,6 +13,7 @@
 //! [`Plan`](plan::Plan); what excluded the others is its certificate.
 //!
 //! ```
+//! use lmplan::planner::Engine;
 //! use lmplan::planner::answer::plan;
 //! use lmplan::planner::objective::Objective;
 //! use lmplan::planner::request::Request;
@@ -33,6 +34,7 @@
 //!     let request = Request {
 //!         objective: Objective::Time,
 //!         top: 1,
+//!         engine: Engine::Search,
 //!         pins: Pins::default(),
 //!         names: names.map(str::to_owned),
 //!     };

@@ -3,6 +3,7 @@
 use super::goodput::{Interruptions, Shares, spare_nodes};
 use crate::plan::Plan;
 use crate::planner::answer::assumptions;
+use crate::planner::engine::Engine;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
@@ -139,7 +140,13 @@ impl Cell {
         stop: &(dyn Fn() -> Option<SearchStatus> + Sync),
     ) -> CellOutcome {
         let space = job.space(pins.clone());
-        let options = Options { objective: Objective::Time, top: 1, stop, progress: &mut |_| {} };
+        let options = Options {
+            objective: Objective::Time,
+            top: 1,
+            engine: Engine::Search,
+            stop,
+            progress: &mut |_| {},
+        };
         let found = search(&space, job, options);
         if !matches!(found.status, SearchStatus::Optimal | SearchStatus::Infeasible)
             && stop().is_some()

@@ -39,6 +39,7 @@ pub(super) fn check(subject: &CheckInput<'_>, certificate: &Value, check: &mut C
     let space = enumerate(subject, &certificate["space"]["pins"]);
     coverage(certificate, &space, &covered, check);
     optimum(subject, certificate, best, &covered, check);
+    programs(certificate, best, check);
 }
 
 /// The rows, each candidate at most once.
@@ -173,6 +174,55 @@ fn optimum(
     floor(subject, covered, check);
     if check.holds() {
         check.note(CODE, "no row is below the optimum that it certifies".to_owned());
+    }
+}
+
+/// The plan's integer programs: those of its blocks and of its stages, each with the optimum that
+/// the search found, that of the stages being the plan's time.
+fn programs(certificate: &Value, best: u64, check: &mut Check) {
+    let Some(programs) = certificate["programs"].as_array() else {
+        check.error(CODE, "`programs` is malformed".to_owned());
+        return;
+    };
+    let mut proven = 0;
+    for program in programs {
+        let name = program["name"].as_str().unwrap_or("?");
+        let (search, bound) = (program["search_ps"].as_u64(), program["bound_ps"].as_u64());
+        if program["status"] != "optimal" {
+            check.warning(CODE, format!("the program `{name}` is not proven"));
+            continue;
+        }
+        let objective = program["objective_ps"].as_u64();
+        let (Some(objective), Some(bound), Some(search)) = (objective, bound, search) else {
+            check.error(CODE, format!("the program `{name}` is malformed"));
+            continue;
+        };
+        // Solvers work to about 1e-9 of their numbers in floating point, and to 1e-6 of a bound.
+        if objective < search || objective - search > search / 1_000_000_000 + 1 {
+            check.error(
+                CODE,
+                format!("the program `{name}` has {objective} ps, the search has {search}"),
+            );
+        }
+        if bound > objective || objective - bound > objective / 1_000_000 + 1 {
+            check
+                .error(CODE, format!("the program `{name}` has {objective} ps, its bound {bound}"));
+        }
+        if name == "stages" && search != best {
+            check.error(CODE, format!("the program `stages` is of a plan of {search} ps"));
+        }
+        proven += 1;
+    }
+    let names: BTreeSet<&str> = programs.iter().filter_map(|p| p["name"].as_str()).collect();
+    let missing: Vec<&str> = ["embedding", "layer", "head", "stages"]
+        .into_iter()
+        .filter(|name| !names.contains(name))
+        .collect();
+    if certificate["status"] == "optimal" && !missing.is_empty() {
+        check.error(CODE, format!("programs are missing: {}", missing.join(", ")));
+    }
+    if check.holds() {
+        check.note(CODE, format!("{proven} integer programs have the optimum of the search"));
     }
 }
 

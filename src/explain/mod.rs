@@ -14,6 +14,7 @@ pub use neighbours::neighbours;
 pub use reasons::reasons;
 
 use crate::lower::Candidate;
+use crate::planner::engine::Engine;
 use crate::planner::infeasible::closest;
 use crate::planner::job::Job;
 use crate::planner::objective::Objective;
@@ -102,8 +103,13 @@ impl Neighbour {
 /// The fastest plan of a job with some choices fixed.
 pub fn best(job: &Job, pins: Pins) -> Outcome {
     let space = job.space(pins);
-    let options =
-        Options { objective: Objective::Time, top: 1, stop: &|| None, progress: &mut |_| {} };
+    let options = Options {
+        objective: Objective::Time,
+        top: 1,
+        engine: Engine::Search,
+        stop: &|| None,
+        progress: &mut |_| {},
+    };
     let found = search(&space, job, options);
     if let Some(solution) = found.best.first() {
         let choice = Choice::of_solution(job, solution);

@@ -4,6 +4,7 @@ use crate::lower::PlanError;
 use crate::planner::infeasible::Infeasibility;
 use crate::planner::job::JobError;
 use crate::planner::outcome::SearchStatus;
+use crate::planner::programs::Disagreement;
 use crate::spec::SpecError;
 use thiserror::Error;
 
@@ -23,6 +24,9 @@ pub enum Error {
     /// No plan fits, or none meets the deadline.
     #[error("{0}")]
     Infeasible(Box<Infeasibility>),
+    /// The search and its solver prove different things.
+    #[error(transparent)]
+    Disagreement(#[from] Disagreement),
     /// Stopped before any plan was found.
     #[error("the search was stopped before any plan was found")]
     Stopped(SearchStatus),

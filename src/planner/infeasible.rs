@@ -2,6 +2,7 @@
 
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, StageMemory, StageModel};
+use crate::planner::engine::Engine;
 use crate::planner::job::Job;
 use crate::planner::job::costs::{BlockSet, Costs};
 use crate::planner::master::column::ColumnMaker;
@@ -231,7 +232,13 @@ fn need_with(job: &Job, space: &Space, candidate: Candidate, blocks: &BlockSet) 
 }
 
 fn fastest(job: &Job, space: &Space, stop: Stop) -> Option<Solution> {
-    let options = Options { objective: Objective::Time, top: 1, stop, progress: &mut |_| {} };
+    let options = Options {
+        objective: Objective::Time,
+        top: 1,
+        engine: Engine::Search,
+        stop,
+        progress: &mut |_| {},
+    };
     search(space, job, options).best.into_iter().next()
 }
 

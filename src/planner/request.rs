@@ -1,5 +1,6 @@
 //! What is asked of the planner.
 
+use crate::planner::engine::Engine;
 use crate::planner::objective::Objective;
 use crate::planner::space::Pins;
 
@@ -10,6 +11,8 @@ pub struct Request {
     pub objective: Objective,
     /// Plans wanted.
     pub top: usize,
+    /// What solves candidates.
+    pub engine: Engine,
     /// What the user has fixed.
     pub pins: Pins,
     /// Names of model, cluster and stack, as they go into the plan.

@@ -2,7 +2,7 @@
 
 use super::input::{Origin, ReportInput};
 use super::number;
-use crate::planner::{SearchStatus, SearchSummary};
+use crate::planner::{Engine, Program, ProgramStatus, SearchStatus, SearchSummary};
 
 /// One word for the headline.
 pub(super) fn word(input: &ReportInput<'_>) -> &'static str {
@@ -28,19 +28,54 @@ pub(super) fn sentences(input: &ReportInput<'_>) -> Vec<String> {
     let time = input.prediction().iteration_time_s;
     let mut list = vec![counts(search), bound(search, time), claim(search)];
     list.extend(input.certificate_summary.iter().cloned());
+    list.extend(programs(search));
     list
 }
 
 fn counts(search: &SearchSummary) -> String {
+    let how = match search.engine {
+        Engine::Search => "by branch and bound".to_owned(),
+        Engine::Ilp => format!("by integer programs, with {}", search.solver),
+    };
     format!(
         "The space has {} candidates (every combination of degrees, micro-batch, schedule and \
          sharding that divides as model and batch demand): {} were solved for their best stages \
-         and layers with {}, {} were excluded by a lower bound.",
+         and layers {how}, {} were excluded by a lower bound.",
         number::count(search.candidates),
         number::count(search.solved),
-        search.solver,
         number::count(search.pruned)
     )
+}
+
+/// The plan as integer programs: one sentence for those that are proven, one for each other.
+fn programs(search: &SearchSummary) -> Vec<String> {
+    let proven = |program: &&Program| program.status == ProgramStatus::Optimal;
+    let size = |program: &Program| {
+        let counted = |count: u64, what: &str| {
+            format!("{} {what}{}", number::count(count), if count == 1 { "" } else { "s" })
+        };
+        let (variables, rows) = (program.variables, program.rows);
+        format!("{} ({}, {})", program.name, counted(variables, "variable"), counted(rows, "row"))
+    };
+    let agreed: Vec<String> = search.programs.iter().filter(proven).map(size).collect();
+    let mut list = Vec::new();
+    if !agreed.is_empty() {
+        list.push(format!(
+            "The plan was stated as integer programs and solved again with {}: {}. Each has the \
+             optimum that the search found.",
+            search.solver,
+            agreed.join(", ")
+        ));
+    }
+    for program in search.programs.iter().filter(|program| !proven(program)) {
+        let why = program.failure.as_deref().unwrap_or("it ran out of time");
+        list.push(format!(
+            "The integer program of its {} has no proof by {}: {why}.",
+            size(program),
+            program.solver
+        ));
+    }
+    list
 }
 
 fn bound(search: &SearchSummary, time: f64) -> String {

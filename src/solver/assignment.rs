@@ -5,7 +5,7 @@
 //! min  Σ_i Σ_k c[i,k] s[i,k] + Σ_(i,j) Σ_k,l r[k,l] e[k,l]        s binary, 0 ≤ e ≤ 1 continuous
 //!      Σ_k s[i,k] = 1                     every node i
 //!      Σ_l e[k,l] = s[i,k]                every edge (i,j), every k
-//!      Σ_k e[k,l] = s[j,l]                every edge (i,j), every l
+//!      Σ_k e[k,l] = s[j,l]                every edge (i,j), every l but one, which follows
 //!      Σ u[i,k] s[i,k] + Σ w[k,l] e[k,l] ≤ U      every resource
 //! ```
 //!
@@ -20,6 +20,10 @@ use super::error::SolveError;
 use super::problem::{Problem, Sense, Variable};
 use super::solution::Status;
 use super::solve::solve;
+
+/// Amounts are multiples of this, in units of the largest: smaller ones make bases that no simplex
+/// method can factor.
+const FINEST: f64 = 1e-8;
 
 /// Choices within a solver's tolerance, but over a limit, that are ruled out one by one.
 const MAX_CUTS: usize = 100;
@@ -68,6 +72,10 @@ pub struct AssignmentSolution {
     pub cost: Option<u64>,
     /// No assignment costs less, as far as the solver has proven.
     pub bound: f64,
+    /// Variables of the program.
+    pub variables: usize,
+    /// Its rows.
+    pub rows: usize,
 }
 
 /// Variables of a node or edge within the problem.
@@ -95,12 +103,21 @@ impl AssignmentIlp {
     ) -> Result<AssignmentSolution, SolveError> {
         self.validate()?;
         let (mut problem, columns) = self.problem();
+        let (variables, rows) = (problem.variables.len(), problem.rows.len());
+        let answer = |status, choice, cost, bound| AssignmentSolution {
+            status,
+            choice,
+            cost,
+            bound,
+            variables,
+            rows,
+        };
         for _ in 0..=MAX_CUTS {
             let solution = solve(&problem, backend, limits)?;
             let bound = solution.bound * columns.unit + columns.constant as f64;
             let status = solution.status;
             if solution.values.is_empty() && !self.costs.is_empty() {
-                return Ok(AssignmentSolution { status, choice: None, cost: None, bound });
+                return Ok(answer(status, None, None, bound));
             }
             let is_chosen = |s: &Option<usize>| s.is_some_and(|s| solution.values[s] == 1.0);
             let chosen = |node: &Vec<Option<usize>>| node.iter().position(is_chosen);
@@ -112,8 +129,7 @@ impl AssignmentIlp {
             };
             let over = self.resources.iter().find(|r| self.usage(r, &choice) > r.limit);
             let Some(resource) = over else {
-                let (choice, bound) = (Some(choice), bound.min(cost as f64));
-                return Ok(AssignmentSolution { status, choice, cost: Some(cost), bound });
+                return Ok(answer(status, Some(choice), Some(cost), bound.min(cost as f64)));
             };
             // Over the limit by less than the solver's tolerance: this combination is forbidden.
             let nodes = self.users(resource);
@@ -276,7 +292,9 @@ impl AssignmentIlp {
             let terms = row.iter().flatten().map(|&e| (e, 1.0));
             problem.require(terms.chain(s.map(|s| (s, -1.0))).collect(), Sense::Equal, 0.0);
         }
-        for (l, &s) in to.iter().enumerate() {
+        // One of these rows follows from the others and those above.
+        let implied = to.iter().position(Option::is_some);
+        for (l, &s) in to.iter().enumerate().filter(|(l, _)| Some(*l) != implied) {
             let terms = table.iter().filter_map(|row| row[l]).map(|e| (e, 1.0));
             problem.require(terms.chain(s.map(|s| (s, -1.0))).collect(), Sense::Equal, 0.0);
         }
@@ -321,9 +339,21 @@ fn add_resource(resource: &Resource, problem: &mut Problem, columns: &Columns) {
         return;
     }
     let left = (resource.limit - least_of_all) as f64;
-    let scale = terms.iter().map(|(_, amount)| *amount).fold(1.0, f64::max);
-    for (_, amount) in &mut terms {
-        *amount /= scale;
+    // What alone is too much is not chosen.
+    for (variable, _) in terms.iter().filter(|(_, amount)| *amount > left) {
+        problem.variables[*variable].upper = 0.0;
     }
-    problem.require(terms, Sense::AtMost, left / scale);
+    terms.retain(|(_, amount)| *amount <= left);
+    let scale = terms.iter().map(|(_, amount)| *amount).fold(1.0, f64::max);
+    let most: f64 = terms.iter().map(|(_, amount)| *amount).sum();
+    if most <= left {
+        return;
+    }
+    // Rounded down, so that nothing is shut out: what is chosen is counted again in whole numbers.
+    for (_, amount) in &mut terms {
+        *amount = (*amount / scale / FINEST).floor() * FINEST;
+    }
+    terms.retain(|(_, amount)| *amount > 0.0);
+    // Amounts are whole numbers: half of one more lets in nothing, and rounding shuts out nothing.
+    problem.require(terms, Sense::AtMost, (left + 0.5) / scale);
 }

@@ -68,6 +68,22 @@ impl Problem {
         self.rows.push(Constraint { terms, sense, limit });
     }
 
+    /// The same problem with variables and rows in the orders given, each a permutation.
+    pub(super) fn reordered(&self, variables: &[usize], rows: &[usize]) -> Problem {
+        let mut new = vec![0; variables.len()];
+        variables.iter().enumerate().for_each(|(at, old)| new[*old] = at);
+        let row = |row: &Constraint| {
+            let mut terms: Vec<(usize, f64)> =
+                row.terms.iter().map(|(variable, c)| (new[*variable], *c)).collect();
+            terms.sort_by_key(|(variable, _)| *variable);
+            Constraint { terms, ..row.clone() }
+        };
+        Problem {
+            variables: variables.iter().map(|old| self.variables[*old]).collect(),
+            rows: rows.iter().map(|old| row(&self.rows[*old])).collect(),
+        }
+    }
+
     /// Refuses what solvers accept silently or answer with nonsense.
     pub(super) fn validate(&self) -> Result<(), String> {
         for (index, variable) in self.variables.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use lmplan::export::{ExportInput, Exported, Target, export};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::Engine;
 use lmplan::planner::answer::{Answer, plan};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
@@ -55,8 +56,13 @@ pub(crate) fn exported(job: &Job, plan: &Plan, target: Target) -> Exported {
 /// What a search finds, best first.
 pub(crate) fn searched(names: Names, batch: u64, pins: Pins) -> (Job, Vec<Plan>) {
     let job = job(names, batch);
-    let request =
-        Request { objective: Objective::Time, top: 3, pins, names: names.map(str::to_owned) };
+    let request = Request {
+        objective: Objective::Time,
+        top: 3,
+        engine: Engine::Search,
+        pins,
+        names: names.map(str::to_owned),
+    };
     let Answer::Planned(planned) = plan(&job, &request, &|| None, &mut |_| {}) else {
         panic!("{names:?}: no plan");
     };

@@ -2,6 +2,7 @@
 
 use lmplan::check::{Check, CheckInput, Severity, check};
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::Engine;
 use lmplan::planner::answer::{Answer, Planned, plan};
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
@@ -25,7 +26,8 @@ fn job() -> Job {
 
 fn planned(job: &Job, objective: Objective) -> Planned {
     let names = ["bert-large", "a100x8", "megatron-core"].map(str::to_owned);
-    let request = Request { objective, top: 2, pins: Pins::default(), names };
+    let request =
+        Request { objective, top: 2, engine: Engine::Search, pins: Pins::default(), names };
     match plan(job, &request, &|| None, &mut |_| {}) {
         Answer::Planned(planned) => *planned,
         other => panic!("no plan: {other:?}"),
@@ -72,7 +74,7 @@ type Tampering = (&'static str, fn(&mut Plan, &mut Value, &mut Value), &'static 
 fn tampering_is_found() {
     let job = job();
     let planned = planned(&job, Objective::Time);
-    let tamperings: [Tampering; 14] = [
+    let tamperings: [Tampering; 18] = [
         ("a row is gone", |_, _, c| drop(rows(c, "excluded_candidates").pop()), "not covered"),
         ("a solved row is gone", |_, _, c| drop(rows(c, "solved_candidates").remove(0)), "covered"),
         ("a group is gone", |_, _, c| drop(rows(c, "excluded_groups").pop()), "not covered"),
@@ -89,6 +91,26 @@ fn tampering_is_found() {
                 rows(c, "solved_candidates").push(row);
             },
             "twice",
+        ),
+        ("a program is gone", |_, _, c| drop(rows(c, "programs").pop()), "missing"),
+        (
+            "a program has another optimum",
+            |_, _, c| rows(c, "programs")[1]["objective_ps"] = 9.into(),
+            "the search has",
+        ),
+        (
+            "a program's bound is low",
+            |_, _, c| rows(c, "programs")[0]["bound_ps"] = 1.into(),
+            "bound",
+        ),
+        (
+            "the stages are another plan's",
+            |_, _, c| {
+                for key in ["search_ps", "objective_ps", "bound_ps"] {
+                    rows(c, "programs")[3][key] = 7.into();
+                }
+            },
+            "of a plan",
         ),
         ("the time is better", |_, _, c| c["iteration_time_ps"] = 5.into(), "certifies"),
         ("the count is wrong", |_, _, c| c["space"]["candidates"] = 7.into(), "candidates"),

@@ -16,6 +16,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
         "planner",
         &[
             "space",
+            "engine",
             "objective",
             "outcome",
             "request",
@@ -25,6 +26,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
             "bounds",
             "master",
             "search",
+            "programs",
             "infeasible",
             "error",
             "answer",

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
+use lmplan::planner::Engine;
 use lmplan::planner::job::Job;
 use lmplan::planner::objective::Objective;
 use lmplan::planner::predict::choice::Choice;
@@ -179,8 +180,13 @@ fn the_search_is_never_worse_than_a_published_plan() {
         let ways =
             Ways { tensor: published.tensor, pipeline: published.pipeline, data: published.data };
         assert!(space.ways().contains(&ways), "{} is in the space", published.model);
-        let options =
-            Options { objective: Objective::Time, top: 1, stop: &|| None, progress: &mut |_| {} };
+        let options = Options {
+            objective: Objective::Time,
+            top: 1,
+            engine: Engine::Search,
+            stop: &|| None,
+            progress: &mut |_| {},
+        };
         let found = search(&space, &job, options);
         let best = found.best.first().expect("a plan");
         assert!(best.time <= predicted.time, "{}", published.model);

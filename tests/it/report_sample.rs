@@ -6,6 +6,7 @@ use lmplan::plan::{
     Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan, Strategy,
 };
 use lmplan::planner::{Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary};
+use lmplan::planner::{Engine, Program, ProgramStatus};
 use lmplan::report::{Origin, ReportInput, ScalingPoint};
 use lmplan::sim::{Breakdown, MemorySample, Prediction, Span, SpanKind, StagePrediction, Timeline};
 use lmplan::spec::stack::ScheduleKind;
@@ -70,7 +71,10 @@ impl Sample {
                     lower_bound_s: time,
                     gap: 0.0,
                     wall_time_s: Some(2.75),
+                    engine: Engine::Search,
                     solver: "microlp".to_owned(),
+                    programs_solved: 2,
+                    programs: programs(),
                 },
                 alternatives,
                 assumptions: vec![
@@ -300,4 +304,29 @@ pub(crate) fn timeline(stages: u64, micro_batches: u64) -> Timeline {
 fn span(stage: usize, kind: SpanKind, micro_batch: Option<u64>, start: u64, end: u64) -> Span {
     let (start, end) = (SimTime::from_picos(start), SimTime::from_picos(end));
     Span { stage: stage as u64, kind, micro_batch, chunk: 0, start, end }
+}
+
+/// One program that is proven, and one that is not.
+fn programs() -> Vec<Program> {
+    let layer = Program {
+        name: "layer".to_owned(),
+        solver: "microlp".to_owned(),
+        status: ProgramStatus::Optimal,
+        variables: 153,
+        rows: 84,
+        saved_bytes_limit: Some(151_552_000),
+        parameters_limit: Some(226_541_568),
+        objective_ps: Some(25_862_693_658),
+        bound_ps: Some(25_862_693_658),
+        search_ps: 25_862_693_658,
+        failure: None,
+    };
+    let stages = Program {
+        name: "stages".to_owned(),
+        status: ProgramStatus::Limit,
+        saved_bytes_limit: None,
+        parameters_limit: None,
+        ..layer.clone()
+    };
+    vec![layer, stages]
 }

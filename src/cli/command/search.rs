@@ -17,7 +17,7 @@ use crate::planner::job::Job;
 use crate::planner::objective::Objective;
 use crate::planner::request::Request;
 use crate::planner::space::Pins;
-use crate::planner::{SearchOutcome, SearchStatus};
+use crate::planner::{Engine, SearchOutcome, SearchStatus};
 use crate::report::Origin;
 use crate::units::{Seconds, SimTime};
 use clap::{Args, ValueEnum};
@@ -38,6 +38,16 @@ pub enum SearchObjective {
     Energy,
 }
 
+/// What solves the candidates that the bounds leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SearchEngine {
+    /// Branch and bound over the stages
+    #[default]
+    Search,
+    /// Integer programs, in the solver
+    Ilp,
+}
+
 /// Arguments of `search`.
 #[derive(Debug, Clone, Args)]
 pub struct SearchArgs {
@@ -47,6 +57,9 @@ pub struct SearchArgs {
     /// What the best plan is best at
     #[arg(long, value_enum, default_value_t)]
     pub objective: SearchObjective,
+    /// What solves the candidates that the bounds leave; the plan does not depend on it
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: SearchEngine,
     /// How much is trained on.
     #[command(flatten)]
     pub dataset: DatasetArgs,
@@ -86,6 +99,10 @@ pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
     let request = Request {
         objective: objective(args, &job)?,
         top: usize::try_from(args.top).unwrap_or(1),
+        engine: match args.engine {
+            SearchEngine::Search => Engine::Search,
+            SearchEngine::Ilp => Engine::Ilp,
+        },
         pins: pins(args, &job),
         names,
     };
@@ -111,6 +128,7 @@ pub fn run(args: &SearchArgs, verbosity: &Verbosity, out: &mut dyn Write) -> Res
             }
             Err(Failure::Infeasible(infeasible_words(args, &job, &why)?))
         }
+        Answer::Disagreement(what) => Err(Failure::Verification(what.to_string())),
         Answer::Nothing(SearchStatus::Interrupted) => Err(Failure::Interrupted),
         Answer::Nothing(_) => Err(advice::out_of_time(args.time_limit, "any plan was found")),
     }
@@ -298,6 +316,7 @@ fn command_line(args: &SearchArgs, outcome: &SearchOutcome) -> String {
     }
     let objective = args.objective.to_possible_value().map(|value| value.get_name().to_owned());
     flag("objective", objective.filter(|name| name != "time"));
+    flag("engine", (args.engine == SearchEngine::Ilp).then(|| "ilp".to_owned()));
     for (name, value) in args.dataset.flags() {
         flag(name, value);
     }

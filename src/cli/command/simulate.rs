@@ -14,7 +14,7 @@ use crate::planner::answer::assumptions;
 use crate::planner::job::Job;
 use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
-use crate::planner::{SearchOutcome, SearchStatus, SearchSummary};
+use crate::planner::{Engine, SearchOutcome, SearchStatus, SearchSummary};
 use crate::report::Origin;
 use crate::spec;
 use clap::Args;
@@ -65,7 +65,10 @@ pub fn run(args: &SimulateArgs, verbosity: &Verbosity, out: &mut dyn Write) -> R
             lower_bound_s: 0.0,
             gap: 1.0,
             wall_time_s: None,
+            engine: Engine::Search,
             solver: String::new(),
+            programs_solved: 0,
+            programs: Vec::new(),
         },
         alternatives: Vec::new(),
         assumptions: assumptions(&job, &choice),

@@ -6,8 +6,8 @@
 //! cost model and simulator. Nothing is certified about the hardware.
 
 use crate::lower::Candidate;
-use crate::plan::Plan;
 use crate::planner::job::Job;
+use crate::planner::outcome::SearchOutcome;
 use crate::planner::predict::choice::Choice;
 use crate::planner::request::Request;
 use crate::planner::search::{Found, Verdict};
@@ -60,7 +60,7 @@ pub(crate) fn write(
     request: &Request,
     found: &Found,
     best: &Choice,
-    plan: &Plan,
+    outcome: &SearchOutcome,
 ) -> (Vec<u8>, Vec<String>) {
     let mut groups = Vec::new();
     let mut bounds = Vec::new();
@@ -82,10 +82,11 @@ pub(crate) fn write(
     let value = json!({
         "schema": "lmplan.certificate/1",
         "lmplan": env!("CARGO_PKG_VERSION"),
-        "plan": plan,
+        "plan": outcome.plan,
         "objective": request.objective,
         "iteration_time_ps": time.picos(),
         "status": found.status,
+        "engine": outcome.search.engine,
         "certifies": "no plan of the space is better under this cost model and simulator",
         "space": space_json(job, space, found.candidates),
         "columns": {
@@ -99,6 +100,7 @@ pub(crate) fn write(
         "excluded_candidates": bounds,
         "solved_candidates": solved,
         "open_candidates": open,
+        "programs": outcome.search.programs,
     });
     let mut bytes = serde_json::to_vec(&value).unwrap_or_default();
     bytes.push(b'\n');

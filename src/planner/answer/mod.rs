@@ -5,14 +5,16 @@ pub mod found;
 
 use super::Error;
 use crate::lower::Candidate;
+use crate::planner::engine::Engine;
 use crate::planner::infeasible::{Infeasibility, Stop, explain};
 use crate::planner::job::Job;
 use crate::planner::objective::{Objective, Score};
 use crate::planner::outcome::{
-    Alternative, CandidatePoint, SearchOutcome, SearchStatus, SearchSummary,
+    Alternative, CandidatePoint, Program, SearchOutcome, SearchStatus, SearchSummary,
 };
 use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
+use crate::planner::programs::{self, Disagreement};
 use crate::planner::request::Request;
 use crate::planner::search::{Found, Options, Progress, search};
 use crate::planner::space::Space;
@@ -41,6 +43,8 @@ pub enum Answer {
     Infeasible(Box<Infeasibility>),
     /// Stopped before any plan was found.
     Nothing(SearchStatus),
+    /// The search and its solver prove different things.
+    Disagreement(Disagreement),
 }
 
 impl Answer {
@@ -53,6 +57,7 @@ impl Answer {
             Answer::Planned(planned) => Ok(*planned),
             Answer::Infeasible(why) => Err(Error::Infeasible(why)),
             Answer::Nothing(status) => Err(Error::Stopped(status)),
+            Answer::Disagreement(what) => Err(Error::Disagreement(what)),
         }
     }
 }
@@ -66,14 +71,21 @@ pub fn plan(
     progress: &mut dyn FnMut(&Progress),
 ) -> Answer {
     let space = job.space(request.pins.clone());
-    let options = Options { objective: request.objective, top: request.top, stop, progress };
-    let found = search(&space, job, options);
+    let Request { objective, top, engine, .. } = *request;
+    let found = search(&space, job, Options { objective, top, engine, stop, progress });
+    if let Some(failure) = found.failure {
+        return Answer::Disagreement(failure.into());
+    }
     if found.best.is_empty() {
         return match found.status {
             SearchStatus::Infeasible => infeasible(job, &space, request, stop),
             status => Answer::Nothing(status),
         };
     }
+    let (programs, solved) = match solve_again(job, &space, &found, engine, stop) {
+        Ok(programs) => programs,
+        Err(disagreement) => return Answer::Disagreement(disagreement),
+    };
     let choices = Choice::of_found(job, &found);
     let names = request.names.each_ref().map(String::as_str);
     let mut predictions = choices.iter().filter_map(|choice| {
@@ -90,15 +102,38 @@ pub fn plan(
         schema: "lmplan.search/1".to_owned(),
         plan,
         prediction: best.prediction,
-        search: summary(request.objective, &found),
+        search: SearchSummary {
+            engine,
+            programs_solved: solved,
+            programs,
+            ..summary(objective, &found)
+        },
         alternatives,
         assumptions: assumptions(job, &choices[0]),
         frontier: found.frontier.iter().map(point).collect(),
     };
     let (certificate, certificate_summary) =
-        certificate::write(job, &space, request, &found, &choices[0], &outcome.plan);
+        certificate::write(job, &space, request, &found, &choices[0], &outcome);
     let timeline = best.timeline;
     Answer::Planned(Box::new(Planned { outcome, timeline, certificate, certificate_summary }))
+}
+
+/// The programs of the plan found, solved, and how many were solved in all.
+fn solve_again(
+    job: &Job,
+    space: &Space,
+    found: &Found,
+    engine: Engine,
+    stop: Stop,
+) -> Result<(Vec<Program>, u64), Disagreement> {
+    let stopped = || stop().is_some();
+    let of_blocks = match engine {
+        Engine::Search => 0,
+        Engine::Ilp => programs::of_blocks(job, found, &stopped)?,
+    };
+    let of_winner = programs::of_winner(job, space, found, &stopped)?;
+    let solved = found.programs + of_blocks + of_winner.len() as u64;
+    Ok((of_winner, solved))
 }
 
 /// Why there is no plan. Whether memory or a deadline is what none meets takes another search.
@@ -144,6 +179,9 @@ fn summary(objective: Objective, found: &Found) -> SearchSummary {
         gap,
         wall_time_s: None,
         solver: Backend::best().name().to_owned(),
+        engine: Engine::Search,
+        programs_solved: 0,
+        programs: Vec::new(),
     }
 }
 

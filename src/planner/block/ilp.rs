@@ -11,7 +11,7 @@ use crate::solver::{
 };
 
 /// Upper limits on a block; nothing is limited by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Caps {
     /// Bytes kept per micro-batch without recomputation.
     pub saved: u64,
@@ -22,6 +22,21 @@ pub struct Caps {
 impl Caps {
     /// No limits.
     pub const NONE: Caps = Caps { saved: u64::MAX, parameters: u64::MAX };
+}
+
+/// What a solver says of a block under caps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SolvedBlock {
+    /// How it ended.
+    pub status: Status,
+    /// The fastest option found.
+    pub option: Option<BlockOption>,
+    /// No option within the caps is faster, in picoseconds, as far as the solver has proven.
+    pub bound: u64,
+    /// Variables of the program.
+    pub variables: usize,
+    /// Its rows.
+    pub rows: usize,
 }
 
 /// The integer program of one block in one context.
@@ -57,15 +72,34 @@ impl<'a> BlockIlp<'a> {
         backend: Backend,
         limits: &SolverLimits,
     ) -> Result<Option<BlockOption>, SolveError> {
+        let solved = self.solve(caps, backend, limits)?;
+        match solved.status {
+            Status::Optimal | Status::Infeasible => Ok(solved.option),
+            Status::Limit | Status::Unbounded => Err(SolveError::NotProven),
+        }
+    }
+
+    /// The fastest option within caps, as far as the solver has come.
+    ///
+    /// # Errors
+    /// The solver failed.
+    pub fn solve(
+        &mut self,
+        caps: Caps,
+        backend: Backend,
+        limits: &SolverLimits,
+    ) -> Result<SolvedBlock, SolveError> {
         let fixed = &self.priced.fixed;
         self.ilp.resources[0].limit = caps.saved.saturating_sub(fixed.saved + fixed.core_saved);
         self.ilp.resources[1].limit = caps.parameters.saturating_sub(fixed.parameters);
         let solved = self.ilp.solve(backend, limits)?;
-        match solved.status {
-            Status::Optimal => Ok(solved.choice.map(|choice| self.priced.option(&choice))),
-            Status::Infeasible => Ok(None),
-            Status::Limit | Status::Unbounded => Err(SolveError::NotProven),
-        }
+        Ok(SolvedBlock {
+            status: solved.status,
+            option: solved.choice.map(|choice| self.priced.option(&choice)),
+            bound: (solved.bound.max(0.0) as u64).saturating_add(time(fixed)),
+            variables: solved.variables,
+            rows: solved.rows,
+        })
     }
 
     /// The program itself.

@@ -13,7 +13,7 @@ mod priced_block;
 
 use crate::lower::blocks::BlockError;
 pub use eliminate::block_options;
-pub use ilp::{BlockIlp, Caps};
+pub use ilp::{BlockIlp, Caps, SolvedBlock};
 pub use option::BlockOption;
 
 use crate::graph::{Block, Graph};

@@ -5,6 +5,7 @@ use crate::lower::Candidate;
 use crate::planner::objective::Score;
 use crate::planner::outcome::SearchStatus;
 use crate::planner::space::Ways;
+use crate::solver::SolveError;
 use crate::units::{Bytes, SimTime};
 
 /// How far a search is.
@@ -55,4 +56,8 @@ pub struct Found {
     pub frontier: Vec<(Candidate, SimTime, Bytes)>,
     /// Plans simulated.
     pub simulated: u64,
+    /// Integer programs solved.
+    pub programs: u64,
+    /// What a solver failed with where its answer was needed; the search ends there.
+    pub failure: Option<SolveError>,
 }

@@ -10,12 +10,14 @@
 
 mod found;
 pub mod solve;
+mod winner;
 
 pub use found::{Found, Progress, Verdict};
 
 use crate::lower::Candidate;
 use crate::lower::Pipeline;
 use crate::planner::bounds::ways_bound;
+use crate::planner::engine::Engine;
 use crate::planner::job::costs::Costs;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::objective::{Objective, Score};
@@ -37,6 +39,8 @@ pub struct Options<'a> {
     pub objective: Objective,
     /// Plans wanted: the best of each of the best (t, p, d).
     pub top: usize,
+    /// What solves candidates.
+    pub engine: Engine,
     /// Asked all the while, from any thread; where it says why, the search stops.
     pub stop: &'a (dyn Fn() -> Option<SearchStatus> + Sync),
     /// Told between batches.
@@ -59,14 +63,14 @@ struct Taken {
 }
 
 /// What works on nodes, on any number of threads.
-struct Engine<'a> {
+struct Worker<'a> {
     solver: Solver<'a>,
     shapes: Mutex<BTreeMap<Pipeline, Option<Arc<PipelineShape>>>>,
 }
 
 /// A search under way.
 struct Search<'a, 'b> {
-    engine: Engine<'a>,
+    engine: Worker<'a>,
     options: Options<'b>,
     queue: BinaryHeap<Reverse<(Score, Node, SimTime)>>,
     best: BTreeMap<Ways, (Score, Solution)>,
@@ -77,9 +81,9 @@ struct Search<'a, 'b> {
 pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
     let stop = options.stop;
     let stopped = move || stop().is_some();
-    let solver = Solver { space, costs, stop: &stopped };
+    let solver = Solver { space, costs, engine: options.engine, stop: &stopped };
     let mut search = Search {
-        engine: Engine { solver, shapes: Mutex::new(BTreeMap::new()) },
+        engine: Worker { solver, shapes: Mutex::new(BTreeMap::new()) },
         options,
         queue: BinaryHeap::new(),
         best: BTreeMap::new(),
@@ -93,6 +97,8 @@ pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
             verdicts: Vec::new(),
             frontier: Vec::new(),
             simulated: 0,
+            programs: 0,
+            failure: None,
         },
     };
     search.fill();
@@ -108,7 +114,7 @@ enum Worked {
     Left,
 }
 
-impl Engine<'_> {
+impl Worker<'_> {
     /// Least time of one sequence through one layer, by tensor-parallel ways, in picoseconds.
     fn rates(&self) -> BTreeMap<u64, f64> {
         let space = self.solver.space;
@@ -192,6 +198,9 @@ impl Search<'_, '_> {
         let mut batch = 1;
         loop {
             let threshold = self.threshold();
+            if self.found.failure.is_some() {
+                return;
+            }
             if let Some(status) = (self.options.stop)() {
                 if self.queue.peek().is_some_and(|Reverse((score, ..))| *score < threshold) {
                     self.found.status = status;
@@ -274,6 +283,8 @@ impl Search<'_, '_> {
     ) {
         let ways = ways_of(&candidate);
         self.found.simulated += solved.simulated;
+        self.found.programs += solved.programs;
+        self.found.failure = self.found.failure.take().or(solved.failure);
         let proven = solved.best.as_ref().map_or(cutoff, |solution| solution.time);
         let verdict = if solved.undecided {
             Verdict::Open(candidate, bound)

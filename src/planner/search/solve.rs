@@ -11,19 +11,21 @@ use crate::lower::Candidate;
 use crate::lower::{Links, MemoryModel, Prices, StageModel, StageSettings, StageTimes};
 use crate::planner::bounds::BoundInput;
 use crate::planner::bounds::memory::MemoryBound;
+use crate::planner::engine::Engine;
 use crate::planner::job::costs::{BlockSet, Costs};
 use crate::planner::master::column::{Column, ColumnMaker};
 use crate::planner::master::pipeline_shape::PipelineShape;
-use crate::planner::master::problem::{Entry, Master};
+use crate::planner::master::problem::{Alive, Entry, Master};
 use crate::planner::master::{Limits, MasterAnswer};
 use crate::planner::space::Space;
 use crate::sim::pipeline::{PathRow, Run};
+use crate::solver::{Backend, SolveError};
 use crate::units::{Bytes, SimTime};
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Nodes of the depth-first search for one master problem.
-const MASTER_NODES: u64 = 200_000;
+pub(super) const MASTER_NODES: u64 = 200_000;
 
 /// The best plan of a candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,8 +58,12 @@ pub struct Solved {
     pub masters: u64,
     /// Plans simulated.
     pub simulated: u64,
+    /// Integer programs solved.
+    pub programs: u64,
     /// The search was cut off: nothing is proven beyond the bound.
     pub undecided: bool,
+    /// What a solver failed with, where its answer was needed.
+    pub failure: Option<SolveError>,
 }
 
 /// Solves candidates of one space.
@@ -66,24 +72,27 @@ pub struct Solver<'a> {
     pub space: &'a Space,
     /// Costs.
     pub costs: &'a dyn Costs,
+    /// What solves the master problems.
+    pub engine: Engine,
     /// Asked all the while; where it says true, what is being solved is left undecided.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// One candidate with one sharding of its layers.
-struct Instance<'a> {
+pub(super) struct Instance<'a> {
     candidate: &'a Candidate,
-    links: &'a Links,
+    pub(super) links: &'a Links,
     shape: &'a PipelineShape,
     maker: ColumnMaker<'a>,
     layer: usize,
     /// Forward and backward of all blocks and transfers once.
     round: SimTime,
+    engine: Engine,
     limits: Limits<'a>,
 }
 
 /// What the instances of one candidate share.
-struct Priced<'a> {
+pub(super) struct Priced<'a> {
     candidate: &'a Candidate,
     blocks: Arc<BlockSet>,
     links: Links,
@@ -92,11 +101,12 @@ struct Priced<'a> {
     memory: MemoryModel,
     recomputes: [bool; 3],
     num_layers: u64,
+    engine: Engine,
     limits: Limits<'a>,
 }
 
 impl<'a> Priced<'a> {
-    fn new(solver: &'a Solver<'a>, candidate: &'a Candidate) -> Priced<'a> {
+    pub(super) fn new(solver: &'a Solver<'a>, candidate: &'a Candidate) -> Priced<'a> {
         let Candidate { tensor, micro_batch, sequence_parallel, .. } = *candidate;
         let costs = solver.costs;
         Priced {
@@ -108,6 +118,7 @@ impl<'a> Priced<'a> {
             memory: costs.memory(candidate),
             recomputes: solver.space.pins.recomputes(),
             num_layers: solver.space.num_layers,
+            engine: solver.engine,
             limits: Limits { nodes: MASTER_NODES, stop: solver.stop },
         }
     }
@@ -124,7 +135,7 @@ impl<'a> Priced<'a> {
         )
     }
 
-    fn instance<'b>(&'b self, layer: usize, shape: &'b PipelineShape) -> Instance<'b> {
+    pub(super) fn instance<'b>(&'b self, layer: usize, shape: &'b PipelineShape) -> Instance<'b> {
         let block = &self.blocks.layer[layer];
         let stages = StageModel { shape: self.shape, layer: block, prices: self.prices.as_ref() };
         Instance {
@@ -144,6 +155,7 @@ impl<'a> Priced<'a> {
             },
             layer,
             round: self.bounds().round(block),
+            engine: self.engine,
             limits: self.limits,
         }
     }
@@ -164,7 +176,7 @@ impl Solver<'_> {
             if bound >= cutoff {
                 break;
             }
-            if (self.stop)() {
+            if (self.stop)() || solved.failure.is_some() {
                 solved.undecided = true;
                 break;
             }
@@ -181,35 +193,6 @@ impl Solver<'_> {
     /// What no plan of `candidate` is faster than, by single paths; the end of time where none fits.
     pub fn bound(&self, candidate: &Candidate) -> SimTime {
         Priced::new(self, candidate).bounds().bound()
-    }
-
-    /// The master problem whose optimum is the time of `solution`: the columns of its candidate
-    /// that may be part of a plan as fast, and the paths that prove it. For a second solver.
-    pub fn master_of(&self, solution: &Solution, shape: &PipelineShape) -> Option<Master> {
-        let priced = Priced::new(self, &solution.candidate);
-        let instance = priced.instance(solution.layer, shape);
-        let layers = self.space.num_layers;
-        let above = solution.time + SimTime::from_picos(1);
-        let columns = instance.columns(layers, instance.range(layers), above)?;
-        let mut rows = shape.rows.clone();
-        let mut run = Run::default();
-        let mut master = instance.master(&columns, &rows, layers);
-        loop {
-            let MasterAnswer::Best(chosen, value) =
-                master.solve(above.picos(), Limits::nodes(MASTER_NODES))
-            else {
-                return Some(master);
-            };
-            let times: Vec<StageTimes> =
-                chosen.iter().zip(&columns).map(|(k, c)| c[*k].times.clone()).collect();
-            shape.structure.run(&times, instance.links, &mut run);
-            let row = shape.structure.critical_path(&times, instance.links, &run);
-            if value >= solution.time.picos() || rows.contains(&row) {
-                return Some(master);
-            }
-            instance.add_row(&mut master, &columns, &row);
-            rows.push(row);
-        }
     }
 }
 
@@ -231,7 +214,7 @@ impl Instance<'_> {
     }
 
     /// Numbers of layers that a stage may have: equal chunks only when interleaved.
-    fn range(&self, num_layers: u64) -> (u64, u64) {
+    pub(super) fn range(&self, num_layers: u64) -> (u64, u64) {
         let p = self.candidate.pipeline;
         if self.candidate.chunks > 1 || p == 1 {
             (num_layers / p, num_layers / p)
@@ -280,12 +263,12 @@ impl Instance<'_> {
         let mut master = self.master(&columns, &rows, num_layers);
         let mut alive = master.all();
         loop {
-            if (self.limits.stop)() {
+            if (self.limits.stop)() || solved.failure.is_some() {
                 solved.undecided = true;
                 return;
             }
             solved.masters += 1;
-            let chosen = match master.solve_among(&mut alive, cutoff.picos(), self.limits) {
+            let chosen = match self.below(&master, &mut alive, *cutoff, solved) {
                 MasterAnswer::Best(chosen, _) => chosen,
                 MasterAnswer::NothingBelow => return,
                 MasterAnswer::Undecided(found) => {
@@ -316,9 +299,46 @@ impl Instance<'_> {
         }
     }
 
+    /// The best selection below the cutoff, by the engine that is wanted. What branch and bound
+    /// leaves open goes to the solver, with what was found as the cutoff.
+    fn below(
+        &self,
+        master: &Master,
+        alive: &mut Alive,
+        cutoff: SimTime,
+        solved: &mut Solved,
+    ) -> MasterAnswer {
+        let mut found = None;
+        if self.engine == Engine::Search {
+            match master.solve_among(alive, cutoff.picos(), self.limits) {
+                MasterAnswer::Undecided(some) if !(self.limits.stop)() => found = some,
+                answer => return answer,
+            }
+        }
+        let below = found.as_ref().map_or(cutoff.picos(), |(_, value)| *value);
+        match master.prove_among(alive, below, Backend::best(), self.limits.stop) {
+            Ok((answer, programs)) => {
+                solved.programs += programs;
+                match (answer, found) {
+                    (MasterAnswer::NothingBelow, Some((chosen, value))) => {
+                        MasterAnswer::Best(chosen, value)
+                    }
+                    (MasterAnswer::Undecided(None), found) => MasterAnswer::Undecided(found),
+                    (answer, _) => answer,
+                }
+            }
+            Err(failure) => {
+                if self.engine == Engine::Ilp {
+                    solved.failure = Some(failure);
+                }
+                MasterAnswer::Undecided(found)
+            }
+        }
+    }
+
     /// Columns of every stage with numbers of layers in `range` that may be part of a plan below
     /// `cutoff`; nothing where a stage has none or the layers can not all be placed.
-    fn columns(
+    pub(super) fn columns(
         &self,
         num_layers: u64,
         (low, high): (u64, u64),
@@ -361,7 +381,7 @@ impl Instance<'_> {
         self.round + layer.backward * layers * (m - 1) + layer.forward * layers * forwards
     }
 
-    fn master(&self, columns: &[Vec<Column>], rows: &[PathRow], layers: u64) -> Master {
+    pub(super) fn master(&self, columns: &[Vec<Column>], rows: &[PathRow], layers: u64) -> Master {
         let entry = |column: &Column| Entry { layers: column.layers, values: Vec::new() };
         let stages = columns.iter().map(|stage| stage.iter().map(entry).collect()).collect();
         let mut master = Master { stages, constants: Vec::new(), layers };
@@ -369,7 +389,7 @@ impl Instance<'_> {
         master
     }
 
-    fn add_row(&self, master: &mut Master, columns: &[Vec<Column>], row: &PathRow) {
+    pub(super) fn add_row(&self, master: &mut Master, columns: &[Vec<Column>], row: &PathRow) {
         let value = |q: usize, k: usize| row.stage_value(q, &columns[q][k].times).picos();
         master.add_row(row.link_value(self.links).picos(), value);
     }

@@ -2,6 +2,7 @@
 
 use super::synthetic::{SHARDINGS, Synthetic, brute_force, space, synthetic};
 use crate::lower::Candidate;
+use crate::planner::engine::Engine;
 use crate::planner::master::column::Column;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::objective::Objective;
@@ -14,8 +15,8 @@ use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn run(costs: &Synthetic, space: &Space, objective: Objective, top: usize) -> Found {
-    let options = Options { objective, top, stop: &|| None, progress: &mut |_| {} };
-    search(space, costs, options)
+    let engine = Engine::Search;
+    search(space, costs, Options { objective, top, engine, stop: &|| None, progress: &mut |_| {} })
 }
 
 proptest! {
@@ -47,7 +48,16 @@ proptest! {
             }
             None => prop_assert_eq!(found.status, SearchStatus::Infeasible),
         }
-        for (ways, verdict) in &found.verdicts {
+        // The integer programs give the same plan and the same proof.
+        let by_ilp = {
+            let (engine, stop) = (Engine::Ilp, &|| None);
+            let objective = Objective::Time;
+            search(&space, &costs, Options { objective, top: 1, engine, stop, progress: &mut |_| {} })
+        };
+        prop_assert!(by_ilp.failure.is_none(), "{:?}", by_ilp.failure);
+        prop_assert_eq!(by_ilp.best.first().map(|s| s.time), truth.map(|(time, _)| time));
+        prop_assert_eq!((by_ilp.status, by_ilp.lower_bound), (found.status, found.lower_bound));
+        for (ways, verdict) in found.verdicts.iter().chain(&by_ilp.verdicts) {
             for (candidate, best) in &all {
                 let Some(best) = best else { continue };
                 let bound = match verdict {
@@ -86,7 +96,7 @@ proptest! {
         };
         let mut none = |_: &crate::planner::search::Progress| {};
         let options =
-            Options { objective: Objective::Time, top: 1, stop: &stop, progress: &mut none };
+            Options { objective: Objective::Time, top: 1, engine: Engine::Search, stop: &stop, progress: &mut none };
         let found = search(&space, &costs, options);
         let best = found.best.first().map(|solution| solution.time);
         match found.status {
@@ -120,7 +130,7 @@ proptest! {
     #[test]
     fn context_is_bounded_and_solved(costs in synthetic(), devices in 1u64..5, context in 2u64..17) {
         let space = space(devices, 4, 3);
-        let solver = Solver { space: &space, costs: &costs, stop: &|| false };
+        let solver = Solver { space: &space, costs: &costs, engine: Engine::Search, stop: &|| false };
         for ways in space.ways() {
             for mut candidate in space.candidates(ways) {
                 candidate.context = context;
