@@ -15,13 +15,8 @@ const FOLDERS: [(&str, &str); 4] = [
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=LIBTORCH");
-    if let (Some(_), Some(libtorch)) = (env::var_os("CARGO_FEATURE_TORCH"), env::var_os("LIBTORCH"))
-    {
-        // Found without LD_LIBRARY_PATH, which still wins where it is set.
-        let folder = PathBuf::from(libtorch).join("lib");
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
-    }
+    found_at_run_time("TORCH", "LIBTORCH", "lib");
+    found_at_run_time("HIGHS_PREBUILT", "LMPLAN_HIGHS_LIB", "");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
     for (folder, table) in FOLDERS {
@@ -36,6 +31,19 @@ fn main() -> io::Result<()> {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("catalogue.rs"), code)
+}
+
+/// With a feature, has what is built find the libraries in the folder that a variable names (or in one
+/// inside it) without LD_LIBRARY_PATH, which still wins where it is set.
+fn found_at_run_time(feature: &str, variable: &str, inside: &str) {
+    if env::var_os(format!("CARGO_FEATURE_{feature}")).is_none() {
+        return;
+    }
+    println!("cargo::rerun-if-env-changed={variable}");
+    if let Some(folder) = env::var_os(variable) {
+        let folder = PathBuf::from(folder).join(inside);
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", folder.display());
+    }
 }
 
 /// The YAML files of a folder by name; none where there is no such folder.

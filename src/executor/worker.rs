@@ -61,7 +61,7 @@ pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
         lmplan_c10d::load_cuda()?;
     }
     // Made before memory is counted, it does not count.
-    let mut gauge = Gauge::new();
+    let mut gauge = (task.mode == Mode::Whole).then(Gauge::new);
     if !task.cuda {
         lmplan_c10d::count_cpu_memory()?;
     }
@@ -92,13 +92,13 @@ pub fn run(task: &Task, meeting: &Meeting) -> Result<RankResult> {
     if let Mode::Kernels { quick } = task.mode {
         return calibrate::kernels::work(&groups.world, device, quick);
     }
-    if task.mode == Mode::Numerics {
+    let Some(gauge) = &mut gauge else {
         return numerics(task, (meeting.rank, device), tensor, groups);
-    }
+    };
     let mut options = task.options(device);
     (options.timed, options.dropout, options.at_true_size) = (true, true, true);
     let mut rank = setup::rank(&workload, &mapping, seat, tensor, groups, &options)?;
-    whole(task, &mut rank, &mut gauge)
+    whole(task, &mut rank, gauge)
 }
 
 /// Compares the plan with one device, in each precision.
