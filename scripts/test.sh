@@ -48,13 +48,14 @@ bare)
     exit
     ;;
 esac
+if cargo clippy --version >/dev/null 2>&1; then
+    step "lints, with HiGHS and the executor"
+    # Without libtorch, whose shim would be compiled twice.
+    scripts/build-highs.sh clippy --quiet --features torch-check --all-targets -- -D warnings
+fi
 wait
 # Both in one build, in the folder of the bare one: what they share is compiled once.
 with_both() { LMPLAN_CARGO=scripts/build-torch.sh scripts/build-highs.sh "$@"; }
-if cargo clippy --version >/dev/null 2>&1; then
-    step "lints, with HiGHS and libtorch"
-    with_both clippy --quiet --all-targets -- -D warnings
-fi
 step "tests, HiGHS beside microlp, executor on libtorch"
 packages=(-p lmplan-c10d -p lmplan)
 with_both test "${packages[@]}" --test ranks --test nccl --test solvers --test executor \
