@@ -5,7 +5,7 @@
 # libtorch, python3 with pip (HiGHS and libclang are fetched into target/build-tools, libtorch into
 # target/libtorch).
 #
-#   scripts/test.sh          # everything, about 20 minutes on two cores from nothing; fetches 544 MB
+#   scripts/test.sh          # everything, about 27 minutes on two cores from nothing; fetches 544 MB
 #   scripts/test.sh bare     # without libtorch
 #   scripts/test.sh quick    # without libtorch and HiGHS
 set -euo pipefail
