@@ -170,6 +170,10 @@ mod highs {
         for name in ["mip_rel_gap", "mip_abs_gap"] {
             model.try_set_option(name, 0.0).map_err(|_| option(name))?;
         }
+        // What is returned is checked to 1e-6, after whole numbers are rounded.
+        for name in ["mip_feasibility_tolerance", "primal_feasibility_tolerance"] {
+            model.try_set_option(name, 1e-9).map_err(|_| option(name))?;
+        }
         if let Some(time) = limits.time {
             let seconds = time.as_secs_f64();
             model.try_set_option("time_limit", seconds).map_err(|_| option("time_limit"))?;
