@@ -3,13 +3,11 @@
 use super::goodput::{Interruptions, Shares, spare_nodes};
 use crate::plan::Plan;
 use crate::planner::answer::assumptions;
-use crate::planner::engine::Engine;
 use crate::planner::job::Job;
-use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
 use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
-use crate::planner::search::{Options, search};
+use crate::planner::search::fastest;
 use crate::planner::space::Pins;
 use crate::sim::Prediction;
 use crate::spec::RecoverySpec;
@@ -140,14 +138,7 @@ impl Cell {
         stop: &(dyn Fn() -> Option<SearchStatus> + Sync),
     ) -> CellOutcome {
         let space = job.space(pins.clone());
-        let options = Options {
-            objective: Objective::Time,
-            top: 1,
-            engine: Engine::Search,
-            stop,
-            progress: &mut |_| {},
-        };
-        let found = search(&space, job, options);
+        let found = fastest(&space, job, stop);
         if !matches!(found.status, SearchStatus::Optimal | SearchStatus::Infeasible)
             && stop().is_some()
         {

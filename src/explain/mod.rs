@@ -14,13 +14,11 @@ pub use neighbours::neighbours;
 pub use reasons::reasons;
 
 use crate::lower::Candidate;
-use crate::planner::engine::Engine;
 use crate::planner::infeasible::closest;
 use crate::planner::job::Job;
-use crate::planner::objective::Objective;
 use crate::planner::predict::choice::Choice;
 use crate::planner::predict::predict;
-use crate::planner::search::{Options, search};
+use crate::planner::search::fastest;
 use crate::planner::space::Pins;
 use crate::sim::Prediction;
 use crate::units::Bytes;
@@ -103,14 +101,7 @@ impl Neighbour {
 /// The fastest plan of a job with some choices fixed.
 pub fn best(job: &Job, pins: Pins) -> Outcome {
     let space = job.space(pins);
-    let options = Options {
-        objective: Objective::Time,
-        top: 1,
-        engine: Engine::Search,
-        stop: &|| None,
-        progress: &mut |_| {},
-    };
-    let found = search(&space, job, options);
+    let found = fastest(&space, job, &|| None);
     if let Some(solution) = found.best.first() {
         let choice = Choice::of_solution(job, solution);
         if let Some(predicted) = predict(job, &choice) {

@@ -68,6 +68,19 @@ pub struct Parallelism {
     pub sequence_parallel: bool,
 }
 
+impl Parallelism {
+    /// One device.
+    pub const SINGLE: Parallelism = Parallelism {
+        tensor: 1,
+        pipeline: 1,
+        data: 1,
+        context: 1,
+        expert: 1,
+        virtual_stages: 1,
+        sequence_parallel: false,
+    };
+}
+
 fn one() -> u64 {
     1
 }

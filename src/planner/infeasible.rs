@@ -2,15 +2,13 @@
 
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, StageMemory, StageModel};
-use crate::planner::engine::Engine;
 use crate::planner::job::Job;
 use crate::planner::job::costs::{BlockSet, Costs};
 use crate::planner::master::column::ColumnMaker;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
 use crate::planner::request::Request;
-use crate::planner::search::solve::Solution;
-use crate::planner::search::{Options, search};
+use crate::planner::search::fastest;
 use crate::planner::space::conflict::{self, Conflict, Known, RELEASES};
 use crate::planner::space::{Pins, Space, Ways};
 use crate::units::{Bytes, SimTime};
@@ -97,7 +95,7 @@ pub fn conflict(job: &Job, space: &Space, stop: Stop) -> Option<Conflict> {
         let left = searches.get();
         let even = fits_evenly_until(job, &narrowed, stop);
         searches.set(left.saturating_sub(u32::from(!even)));
-        even || (left > 0 && fastest(job, &narrowed, stop).is_some())
+        even || (left > 0 && !fastest(&narrowed, job, stop).best.is_empty())
     };
     conflict::conflict(space, Known { stack: &job.workload.stack.name, fits: &fits })
 }
@@ -144,7 +142,7 @@ fn missed(job: &Job, space: &Space, objective: Objective, stop: Stop) -> Option<
         Objective::Time | Objective::Cost { deadline: None } => return None,
         Objective::Cost { deadline: Some(deadline) } | Objective::Devices { deadline } => deadline,
     };
-    let best = fastest(job, space, stop)?;
+    let best = fastest(space, job, stop).best.into_iter().next()?;
     Some(Missed { candidate: best.candidate, time: best.time, allowed })
 }
 
@@ -231,20 +229,9 @@ fn need_with(job: &Job, space: &Space, candidate: Candidate, blocks: &BlockSet) 
     least
 }
 
-fn fastest(job: &Job, space: &Space, stop: Stop) -> Option<Solution> {
-    let options = Options {
-        objective: Objective::Time,
-        top: 1,
-        engine: Engine::Search,
-        stop,
-        progress: &mut |_| {},
-    };
-    search(space, job, options).best.into_iter().next()
-}
-
 /// The one fixed part whose release gives a plan, or that of all of them.
 pub fn pin_remedy(job: &Job, pins: &Pins, stop: Stop) -> Option<String> {
-    let has_plan = |pins: Pins| fastest(job, &job.space(pins), stop).is_some();
+    let has_plan = |pins: Pins| !fastest(&job.space(pins), job, stop).best.is_empty();
     for (flag, release) in RELEASES {
         let mut free = pins.clone();
         release(&mut free);

@@ -8,12 +8,14 @@
 
 use crate::graph::BlockKind;
 use crate::lower::Candidate;
+use crate::lower::mapping::BLOCKS;
 use crate::planner::block::{BlockIlp, BlockOption, Caps, block_options};
 use crate::planner::engine::Engine;
 use crate::planner::job::Job;
 use crate::planner::job::costs::Costs;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::outcome::{Program, ProgramStatus};
+use crate::planner::predict::choice::Choice;
 use crate::planner::search::solve::{Solution, Solver};
 use crate::planner::search::{Found, Verdict};
 use crate::planner::space::Space;
@@ -57,34 +59,22 @@ pub enum Disagreement {
     Failed(#[from] SolveError),
 }
 
-/// The blocks, as programs are named after them.
-const BLOCKS: [(BlockKind, &str); 3] =
-    [(BlockKind::Embedding, "embedding"), (BlockKind::Layer, "layer"), (BlockKind::Head, "head")];
-
-/// The programs of the best plan that a search found, solved.
+/// The programs of a plan that was found, solved; `choice` is the plan with its shardings.
 ///
 /// # Errors
 /// A solver that proves another optimum.
-pub fn of_winner(
+pub fn of_plan(
     job: &Job,
     space: &Space,
-    found: &Found,
+    solution: &Solution,
+    choice: &Choice,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Program>, Disagreement> {
-    let Some(solution) = found.best.first() else { return Ok(Vec::new()) };
-    let c = &solution.candidate;
-    let choices = job.choices(c.tensor, c.micro_batch, c.sequence_parallel);
-    let heads = &choices.head[usize::from(c.pipeline == 1)];
-    let of_first = solution.columns.first().and_then(|column| column.embedding);
-    let of_last = solution.columns.last().and_then(|column| column.head);
-    let chosen = [
-        &choices.embedding[of_first.unwrap_or(0)],
-        &choices.layer[solution.layer],
-        &heads[of_last.unwrap_or(0)],
-    ];
     let mut programs = Vec::new();
-    for (block, option) in BLOCKS.into_iter().zip(chosen) {
-        programs.extend(of_block(job, c, block, |_| vec![caps(option)], stop)?);
+    for (block, option) in BLOCKS.into_iter().zip([&choice.embedding, &choice.layer, &choice.head])
+    {
+        let limits = |_: &[BlockOption]| vec![Caps::of(option)];
+        programs.extend(of_block(job, &solution.candidate, block, limits, stop)?);
     }
     programs.push(of_stages(job, space, solution, stop)?);
     Ok(programs)
@@ -113,7 +103,7 @@ pub fn of_blocks(
         let mut count = 0;
         for block in BLOCKS {
             let all = |options: &[BlockOption]| {
-                options.iter().map(caps).collect::<BTreeSet<Caps>>().into_iter().collect()
+                options.iter().map(Caps::of).collect::<BTreeSet<Caps>>().into_iter().collect()
             };
             for program in of_block(job, c, block, all, stop)? {
                 if let Some(message) = program.failure {
@@ -127,11 +117,6 @@ pub fn of_blocks(
     };
     let counts: Result<Vec<u64>, Disagreement> = candidates.par_iter().map(of_candidate).collect();
     Ok(counts?.into_iter().sum())
-}
-
-/// What a sharding keeps and holds.
-fn caps(option: &BlockOption) -> Caps {
-    Caps { saved: option.saved[0].get(), parameters: option.parameters }
 }
 
 /// The programs of one block of a candidate, solved, each under some limits on what it keeps and
@@ -149,16 +134,13 @@ fn of_block(
     let boundary = Layout::boundary(candidate.sequence_parallel);
     let (graph, block) = (&job.workload.graph, job.workload.block(kind));
     let options = block_options(graph, block, &context, boundary, &prices);
-    let within = |option: &&BlockOption, limits: &Caps| {
-        option.saved[0].get() <= limits.saved && option.parameters <= limits.parameters
-    };
     let mut stated = BlockIlp::new(graph, block, &context, boundary, &prices);
     let mut programs = Vec::new();
     for limits in limits(&options) {
         if stop() {
             break;
         }
-        let inside = options.iter().filter(|option| within(option, &limits));
+        let inside = options.iter().filter(|option| limits.allow(option));
         let search = inside.map(BlockOption::time_picos).min().unwrap_or(u64::MAX);
         let program = Program {
             saved_bytes_limit: Some(limits.saved),

@@ -3,12 +3,10 @@
 #![allow(clippy::print_stdout, reason = "tests print the figures that they compare")]
 
 use lmplan::plan::{Batch, OptimizerSharding, Parallelism, Plan, RecomputeCounts, StagePlan};
-use lmplan::planner::Engine;
 use lmplan::planner::job::Job;
-use lmplan::planner::objective::Objective;
 use lmplan::planner::predict::choice::Choice;
 use lmplan::planner::predict::{Predicted, predict};
-use lmplan::planner::search::{Options, search};
+use lmplan::planner::search::fastest;
 use lmplan::planner::space::{Pins, Ways};
 use lmplan::spec::{Cluster, ScheduleKind, load_model, load_stack};
 use std::collections::BTreeMap;
@@ -180,14 +178,7 @@ fn the_search_is_never_worse_than_a_published_plan() {
         let ways =
             Ways { tensor: published.tensor, pipeline: published.pipeline, data: published.data };
         assert!(space.ways().contains(&ways), "{} is in the space", published.model);
-        let options = Options {
-            objective: Objective::Time,
-            top: 1,
-            engine: Engine::Search,
-            stop: &|| None,
-            progress: &mut |_| {},
-        };
-        let found = search(&space, &job, options);
+        let found = fastest(&space, &job, &|| None);
         let best = found.best.first().expect("a plan");
         assert!(best.time <= predicted.time, "{}", published.model);
         assert_eq!(found.lower_bound, u128::from(best.time.picos()), "{}", published.model);

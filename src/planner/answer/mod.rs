@@ -82,11 +82,11 @@ pub fn plan(
             status => Answer::Nothing(status),
         };
     }
-    let (programs, solved) = match solve_again(job, &space, &found, engine, stop) {
+    let choices = Choice::of_found(job, &found);
+    let (programs, solved) = match solve_again(job, &space, &found, &choices[0], engine, stop) {
         Ok(programs) => programs,
         Err(disagreement) => return Answer::Disagreement(disagreement),
     };
-    let choices = Choice::of_found(job, &found);
     let names = request.names.each_ref().map(String::as_str);
     let mut predictions = choices.iter().filter_map(|choice| {
         let predicted = predict(job, choice)?;
@@ -102,12 +102,7 @@ pub fn plan(
         schema: "lmplan.search/1".to_owned(),
         plan,
         prediction: best.prediction,
-        search: SearchSummary {
-            engine,
-            programs_solved: solved,
-            programs,
-            ..summary(objective, &found)
-        },
+        search: SearchSummary { programs_solved: solved, programs, ..summary(request, &found) },
         alternatives,
         assumptions: assumptions(job, &choices[0]),
         frontier: found.frontier.iter().map(point).collect(),
@@ -123,6 +118,7 @@ fn solve_again(
     job: &Job,
     space: &Space,
     found: &Found,
+    best: &Choice,
     engine: Engine,
     stop: Stop,
 ) -> Result<(Vec<Program>, u64), Disagreement> {
@@ -131,9 +127,9 @@ fn solve_again(
         Engine::Search => 0,
         Engine::Ilp => programs::of_blocks(job, found, &stopped)?,
     };
-    let of_winner = programs::of_winner(job, space, found, &stopped)?;
-    let solved = found.programs + of_blocks + of_winner.len() as u64;
-    Ok((of_winner, solved))
+    let of_plan = programs::of_plan(job, space, &found.best[0], best, &stopped)?;
+    let solved = found.programs + of_blocks + of_plan.len() as u64;
+    Ok((of_plan, solved))
 }
 
 /// Why there is no plan. Whether memory or a deadline is what none meets takes another search.
@@ -157,7 +153,8 @@ fn point(
     }
 }
 
-fn summary(objective: Objective, found: &Found) -> SearchSummary {
+fn summary(request: &Request, found: &Found) -> SearchSummary {
+    let objective = request.objective;
     let (mut bound_s, mut gap) = (0.0, 0.0);
     if let Some(best) = found.best.first() {
         let devices = best.candidate.devices();
@@ -179,7 +176,7 @@ fn summary(objective: Objective, found: &Found) -> SearchSummary {
         gap,
         wall_time_s: None,
         solver: Backend::best().name().to_owned(),
-        engine: Engine::Search,
+        engine: request.engine,
         programs_solved: 0,
         programs: Vec::new(),
     }

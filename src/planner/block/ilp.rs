@@ -22,6 +22,17 @@ pub struct Caps {
 impl Caps {
     /// No limits.
     pub const NONE: Caps = Caps { saved: u64::MAX, parameters: u64::MAX };
+
+    /// What an option keeps and has.
+    pub fn of(option: &BlockOption) -> Caps {
+        Caps { saved: option.saved[0].get(), parameters: option.parameters }
+    }
+
+    /// Whether an option is within.
+    pub fn allow(&self, option: &BlockOption) -> bool {
+        let own = Caps::of(option);
+        own.saved <= self.saved && own.parameters <= self.parameters
+    }
 }
 
 /// What a solver says of a block under caps.

@@ -32,8 +32,6 @@ const FINEST: f64 = 1e-7;
 /// What a solver says of a master problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MasterProof {
-    /// The solver.
-    pub solver: &'static str,
     /// Variables of the program, all but one of them binary.
     pub variables: usize,
     /// Its rows.
@@ -180,15 +178,8 @@ impl Master {
     ) -> Result<MasterProof, SolveError> {
         let solver = backend.name();
         let wrong = |what: &str| SolveError::Wrong { solver, what: what.to_owned() };
-        let mut proof = MasterProof {
-            solver,
-            variables: 0,
-            rows: 0,
-            programs: 0,
-            best: None,
-            bound: 0,
-            proven: true,
-        };
+        let mut proof =
+            MasterProof { variables: 0, rows: 0, programs: 0, best: None, bound: 0, proven: true };
         let mut cutoff = cutoff;
         let mut forbidden: Vec<Vec<usize>> = Vec::new();
         if trim && self.trim(alive, cutoff).is_none() {

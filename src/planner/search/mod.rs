@@ -70,11 +70,21 @@ struct Worker<'a> {
 
 /// A search under way.
 struct Search<'a, 'b> {
-    engine: Worker<'a>,
+    worker: Worker<'a>,
     options: Options<'b>,
     queue: BinaryHeap<Reverse<(Score, Node, SimTime)>>,
     best: BTreeMap<Ways, (Score, Solution)>,
     found: Found,
+}
+
+/// Searches `space` for the fastest plan.
+pub fn fastest(
+    space: &Space,
+    costs: &dyn Costs,
+    stop: &(dyn Fn() -> Option<SearchStatus> + Sync),
+) -> Found {
+    let (objective, engine) = (Objective::Time, Engine::Search);
+    search(space, costs, Options { objective, top: 1, engine, stop, progress: &mut |_| {} })
 }
 
 /// Searches `space` for the best plans.
@@ -83,7 +93,7 @@ pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
     let stopped = move || stop().is_some();
     let solver = Solver { space, costs, engine: options.engine, stop: &stopped };
     let mut search = Search {
-        engine: Worker { solver, shapes: Mutex::new(BTreeMap::new()) },
+        worker: Worker { solver, shapes: Mutex::new(BTreeMap::new()) },
         options,
         queue: BinaryHeap::new(),
         best: BTreeMap::new(),
@@ -179,8 +189,8 @@ impl Worker<'_> {
 impl Search<'_, '_> {
     /// Puts all groups into the queue.
     fn fill(&mut self) {
-        let space = self.engine.solver.space;
-        let rates = self.engine.rates();
+        let space = self.worker.solver.space;
+        let rates = self.worker.rates();
         for ways in space.ways() {
             let count = space.count(ways);
             if count == 0 {
@@ -221,8 +231,8 @@ impl Search<'_, '_> {
             if nodes.is_empty() {
                 return;
             }
-            let engine = &self.engine;
-            let worked: Vec<Worked> = nodes.par_iter().map(|node| engine.work(node)).collect();
+            let worker = &self.worker;
+            let worked: Vec<Worked> = nodes.par_iter().map(|node| worker.work(node)).collect();
             for (node, worked) in nodes.into_iter().zip(worked) {
                 self.take(node, worked);
             }
@@ -330,7 +340,7 @@ impl Search<'_, '_> {
             bound = bound.min(score);
             if score < least {
                 left += match &node {
-                    Node::Group(ways) => self.engine.solver.space.count(*ways),
+                    Node::Group(ways) => self.worker.solver.space.count(*ways),
                     Node::Candidate(_) => 1,
                 };
             }

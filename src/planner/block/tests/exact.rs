@@ -121,16 +121,13 @@ fn every_point_of_the_pareto_set_is_certified() {
             let block = &graph.blocks[1];
             let options = block_options(&graph, block, &context, boundary, &cost);
             let mut ilp = BlockIlp::new(&graph, block, &context, boundary, &cost).unwrap();
-            let mut caps: Vec<Caps> = options
-                .iter()
-                .map(|o| Caps { saved: o.saved[0].get(), parameters: o.parameters })
-                .collect();
+            let mut caps: Vec<Caps> = options.iter().map(Caps::of).collect();
             caps.sort_by_key(|caps| (caps.saved, caps.parameters));
             caps.dedup();
             for caps in caps {
                 let best = options
                     .iter()
-                    .filter(|o| o.saved[0].get() <= caps.saved && o.parameters <= caps.parameters)
+                    .filter(|option| caps.allow(option))
                     .map(BlockOption::time_picos)
                     .min();
                 let solved = ilp.fastest(caps, Backend::best(), &SolverLimits::default()).unwrap();
