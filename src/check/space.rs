@@ -1,6 +1,7 @@
 //! The space of a search, enumerated again from model, cluster and what was fixed.
 
 use super::input::CheckInput;
+use crate::plan::MOST_PASSES;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -118,6 +119,8 @@ fn schedules(
             (2..=each).filter(|v| each.is_multiple_of(*v) && pins.number("virtual_stages", *v));
         all.extend(chunks.map(|v| ("interleaved-1f1b", v)));
     }
+    // Each chunk of each stage runs each micro-batch forward and backward.
+    all.retain(|(_, v)| 2 * u128::from(p * v) * u128::from(m) <= u128::from(MOST_PASSES));
     all
 }
 

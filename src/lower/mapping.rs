@@ -4,9 +4,10 @@ use super::blocks::{BlockError, block_code, megatron_strategies};
 use super::candidate::Candidate;
 use super::plan_error::PlanError;
 use super::program::{BlockCode, Placed, Program};
+use super::schedule::Pipeline;
 use super::workload::Workload;
 use crate::graph::BlockKind;
-use crate::plan::{OptimizerSharding, Plan, Recompute, Strategy};
+use crate::plan::{MOST_PASSES, OptimizerSharding, Plan, Recompute, Strategy};
 use crate::spec::ScheduleKind;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -201,6 +202,7 @@ fn candidate_of(workload: &Workload, plan: &Plan) -> Result<Candidate, PlanError
         return Err(PlanError::Batch { global, data, micro, nearest });
     };
     check_schedule(plan, micro_batches, layers)?;
+    check_passes(plan, micro_batches)?;
     if p.sequence_parallel && !(length / p.context).is_multiple_of(p.tensor) {
         let expected = format!(
             "sequence parallelism needs a divisor of the {} tokens of a sequence on a rank",
@@ -221,6 +223,15 @@ fn candidate_of(workload: &Workload, plan: &Plan) -> Result<Candidate, PlanError
         sequence_parallel: p.sequence_parallel && p.tensor > 1,
         sharding: if alone { OptimizerSharding::None } else { plan.optimizer_sharding },
     })
+}
+
+fn check_passes(plan: &Plan, micro_batches: u64) -> Result<(), PlanError> {
+    let (stages, chunks) = (plan.parallelism.pipeline, plan.parallelism.virtual_stages);
+    let passes = Pipeline { schedule: plan.schedule, stages, chunks, micro_batches }.passes();
+    if passes <= MOST_PASSES {
+        return Ok(());
+    }
+    Err(PlanError::Passes { stages, chunks, micro_batches, passes, most: MOST_PASSES })
 }
 
 fn check_schedule(plan: &Plan, micro_batches: u64, layers: u64) -> Result<(), PlanError> {

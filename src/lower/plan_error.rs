@@ -47,6 +47,22 @@ pub enum PlanError {
     /// A schedule that does not go with the pipeline.
     #[error("schedule `interleaved-1f1b` {0}")]
     Interleaving(String),
+    /// More passes than are simulated.
+    #[error(
+        "an iteration of {stages} stages x {chunks} chunks x {micro_batches} micro-batches has {passes} passes, at most {most} are simulated: write a larger `batch.micro` or a smaller `batch.global`"
+    )]
+    Passes {
+        /// p.
+        stages: u64,
+        /// v.
+        chunks: u64,
+        /// m.
+        micro_batches: u64,
+        /// Forward and backward passes of all chunks.
+        passes: u64,
+        /// What is simulated.
+        most: u64,
+    },
     /// Something is wrong with the stages.
     #[error("stage {stage}: {what}")]
     Stage {

@@ -13,6 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Most passes of an iteration that are simulated: each chunk of each stage, each micro-batch, forward
+/// and backward (2 p v m). Plans that have more are refused and no part of a search's space.
+pub const MOST_PASSES: u64 = 1 << 21;
+
 /// A plan, as `search` writes it and `simulate` reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

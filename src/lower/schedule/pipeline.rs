@@ -15,6 +15,14 @@ pub struct Pipeline {
     pub micro_batches: u64,
 }
 
+impl Pipeline {
+    /// Passes of all stages together: each chunk, each micro-batch, forward and backward.
+    pub const fn passes(&self) -> u64 {
+        let chunks = self.stages.saturating_mul(self.chunks);
+        chunks.saturating_mul(self.micro_batches).saturating_mul(2)
+    }
+}
+
 /// What is run of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pass {

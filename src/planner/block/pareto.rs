@@ -62,13 +62,19 @@ pub(super) fn prune<T, const N: usize>(items: &mut Vec<T>, cost: impl Fn(&T) -> 
     // Sorted, an item can be covered only by an earlier one.
     items.sort_by_key(&cost);
     let mut kept: Vec<[u64; N]> = Vec::new();
+    // What covered the last item is likely to cover the next.
+    let mut likely = 0;
     items.retain(|item| {
         let candidate = cost(item);
-        let keep = !kept.iter().any(|other| covers(other, &candidate));
-        if keep {
-            kept.push(candidate);
+        if kept.get(likely).is_some_and(|other| covers(other, &candidate)) {
+            return false;
         }
-        keep
+        let by = kept.iter().position(|other| covers(other, &candidate));
+        match by {
+            Some(by) => likely = by,
+            None => kept.push(candidate),
+        }
+        by.is_none()
     });
 }
 

@@ -9,9 +9,13 @@
 
 use crate::lower::{BlockTimes, InFlight};
 use crate::plan::OptimizerSharding;
-use crate::planner::bounds::{BoundInput, Work, fewest, held};
+use crate::planner::bounds::communication::{fewest, held};
+use crate::planner::bounds::{BoundInput, Work};
 use crate::spec::ScheduleKind;
 use crate::units::SimTime;
+
+/// Parts of a time to which [`MemoryBound::least_time`] is exact.
+const FINENESS: u64 = 512;
 
 /// Decides for one candidate and one sharding of its layers.
 pub struct MemoryBound<'a> {
@@ -21,6 +25,9 @@ pub struct MemoryBound<'a> {
     in_flight: &'a [Vec<InFlight>],
     work: Work,
     round: SimTime,
+    /// What a late start and the sum of the tied table add to paths that begin and end on the first
+    /// stage, however many layers it has.
+    around: SimTime,
 }
 
 impl<'a> MemoryBound<'a> {
@@ -33,7 +40,16 @@ impl<'a> MemoryBound<'a> {
         in_flight: &'a [Vec<InFlight>],
     ) -> Self {
         let (work, round) = (input.work(layer), input.round(layer));
-        MemoryBound { input, layer, recomputes, in_flight, work, round }
+        let candidate = input.candidate;
+        let late = if candidate.chunks > 1 {
+            let layers = input.num_layers / (candidate.pipeline * candidate.chunks);
+            let counted = work.forward * layers + input.embedding_forward(&work);
+            input.late_start(layers, counted)
+        } else {
+            input.least_late_start(&work)
+        };
+        let around = late + input.tied;
+        MemoryBound { input, layer, recomputes, in_flight, work, round, around }
     }
 
     /// Whether some plan may be faster than `cutoff`; false is a proof that none is.
@@ -62,6 +78,24 @@ impl<'a> MemoryBound<'a> {
         placed >= layers
     }
 
+    /// A time that no plan is faster than, at least `low`, which is one; a plan may be faster than
+    /// `high`. It is found to a part in [`FINENESS`].
+    pub fn least_time(&self, low: SimTime, high: SimTime) -> SimTime {
+        let grain = |time: SimTime| (time.picos() / FINENESS).max(1);
+        let (mut low, mut high, mut step) = (low.picos(), high.picos(), grain(low));
+        while high - low > grain(SimTime::from_picos(low)) {
+            // First steps that double, then halves.
+            let next = low.saturating_add(step).min(low + (high - low) / 2);
+            if self.may_beat(SimTime::from_picos(next)) {
+                (high, step) = (next, u64::MAX);
+            } else {
+                low = next;
+                step = step.saturating_mul(2);
+            }
+        }
+        SimTime::from_picos(low)
+    }
+
     /// Whether a plan whose stage `q` has `n` layers may be faster than `cutoff`.
     fn stage_may_beat(&self, q: usize, n: u64, cutoff: SimTime) -> bool {
         let Some(again) = self.least_recompute(q, n) else { return false };
@@ -69,27 +103,42 @@ impl<'a> MemoryBound<'a> {
         let (p, m) = (candidate.pipeline, candidate.micro_batches);
         let work = &self.work;
         let (forward, backward) = (work.forward * n, work.backward * n + again);
-        let head = if q + 1 == p as usize { work.head } else { SimTime::ZERO };
+        let (first, end) = (q == 0, q + 1 == p as usize);
+        let head = if end { work.head } else { SimTime::ZERO };
         let round = self.round + again;
         // First the forwards down to the stage, then all its work, then what of its reduction
         // outlasts the last backward pass.
         let v = candidate.chunks;
-        let before = (work.forward * (n / v)) * q as u64;
-        let before = if v > 1 { before } else { work.forward * q as u64 };
+        let before = if first || v > 1 { n / v } else { 1 };
+        let late = self.input.late_start(before, work.forward * before);
+        let down = work.forward * before * q as u64;
         let last = work.backward * (n / v) + again;
-        let last = last + head + if q == 0 { work.embedding } else { SimTime::ZERO };
-        let tail = self.input.least_tail(n / v, last, q == 0);
-        let through = before + (forward + backward + head) * m + tail;
+        let last = last + head + if first { work.embedding } else { SimTime::ZERO };
+        let ends = (first, end && v == 1);
+        let tail = self.input.least_tail(n / v, work.backward * (n / v), last, ends);
+        let through = down + (forward + backward + head) * m + tail;
+        let tied = if first || end { self.input.tied } else { SimTime::ZERO };
+        let through = through + late + tied;
+        // Of the first stage it is known how late it starts and how long it reduces.
+        let around = if first {
+            let counted = work.forward * before + self.input.embedding_forward(work);
+            self.input.late_start(before, counted) + tail + tied
+        } else {
+            self.around
+        };
         let path = match candidate.schedule {
             ScheduleKind::Interleaved => {
                 let chunk = (work.forward + work.backward) * (n / v);
-                through.max((forward + backward + head) * m + chunk * q as u64)
+                let through_all = (forward + backward + head) * m + chunk * q as u64;
+                through.max(through_all + around)
             }
-            ScheduleKind::Gpipe => through.max(round + (forward + backward) * (m - 1)),
+            ScheduleKind::Gpipe => through.max(round + (forward + backward) * (m - 1) + around),
             ScheduleKind::OneFOneB => {
                 let stay = round + backward * (m - 1) + forward * (m + q as u64).saturating_sub(p);
+                let stay = stay + around;
                 if m > p {
-                    through.max(stay).max((round * 2) + (forward + backward) * (m - 1 - p))
+                    let again = (round * 2) + (forward + backward) * (m - 1 - p) + around;
+                    through.max(stay).max(again)
                 } else {
                     through.max(stay)
                 }
@@ -122,12 +171,15 @@ impl<'a> MemoryBound<'a> {
 
     /// Least picoseconds of recomputation for a layer that may keep `room` bytes on average.
     fn least_mixture(&self, room: f64) -> Option<f64> {
-        let kinds = (0..3).filter(|r| self.recomputes[*r]);
-        let points: Vec<(f64, f64)> = kinds
-            .map(|r| (self.layer.saved[r].as_f64(), self.layer.recompute[r].picos() as f64))
-            .collect();
+        let mut points = [(0.0, 0.0); 3];
+        let mut count = 0;
+        for r in (0..3).filter(|r| self.recomputes[*r]) {
+            points[count] = (self.layer.saved[r].as_f64(), self.layer.recompute[r].picos() as f64);
+            count += 1;
+        }
+        let points = &points[..count];
         let mut least: Option<f64> = None;
-        for (saved, time) in &points {
+        for (saved, time) in points {
             if *saved <= room {
                 least = Some(least.map_or(*time, |best: f64| best.min(*time)));
                 continue;

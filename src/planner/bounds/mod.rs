@@ -5,14 +5,16 @@
 //! embedding + head; R = W plus the transfers of one round trip; m micro-batches, p stages; n* the
 //! layers of the fullest stage, at least ⌈L/p⌉.
 
+mod communication;
 pub mod memory;
+pub(crate) mod ways;
 
 use crate::graph::Collective;
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
 use crate::plan::OptimizerSharding;
+use crate::planner::bounds::communication::{Blocks, Communication, fewest, gather, held};
 use crate::planner::job::costs::BlockSet;
-use crate::planner::space::{Space, Ways};
 use crate::sharding::Group;
 use crate::spec::ScheduleKind;
 use crate::units::{Bytes, SimTime};
@@ -27,20 +29,39 @@ pub struct BoundInput<'a> {
     pub blocks: &'a BlockSet,
     /// What decides memory.
     pub memory: MemoryModel,
-    /// What follows the pipeline in every plan: the norm of the gradients and the optimizer step
-    /// of the fullest stage, which holds at least its share of the parameters.
+    /// What follows the pipeline in every plan: the norm of the gradients and the end of the step on
+    /// the fullest stage, which holds at least its share of the parameters.
     pub after_pipeline: SimTime,
+    /// Sum of the tied table's gradients, which the first and the last stage wait for.
+    pub(crate) tied: SimTime,
     /// Transfers from the first stage to the last.
     transfers: SimTime,
-    /// Least time to gather a layer's parameters, where every pass does so.
-    gather: SimTime,
-    /// Least time to reduce a layer's gradients.
-    reduce: SimTime,
-    /// Least time of embedding and head.
-    embedding: SimTime,
-    head: SimTime,
-    /// Least time to reduce the embedding's gradients.
-    embedding_reduce: SimTime,
+    /// What replicas exchange.
+    pub(crate) communication: Communication,
+    /// Least times of embedding and head.
+    embedding: Least,
+    head: Least,
+}
+
+/// Least times of a block over its choices: forward and backward may be of different ones.
+#[derive(Clone, Copy)]
+struct Least {
+    forward: SimTime,
+    backward: SimTime,
+    both: SimTime,
+}
+
+impl Least {
+    fn of(blocks: &[BlockTimes]) -> Least {
+        let least = |value: fn(&BlockTimes) -> SimTime| {
+            blocks.iter().map(value).min().unwrap_or(SimTime::ZERO)
+        };
+        Least {
+            forward: least(|block| block.forward),
+            backward: least(|block| block.backward),
+            both: least(|block| block.forward + block.backward),
+        }
+    }
 }
 
 /// Times of a layer and of the ends, with what sharding adds to every pass.
@@ -58,25 +79,6 @@ impl Work {
     }
 }
 
-fn both(block: &BlockTimes) -> SimTime {
-    block.forward + block.backward
-}
-
-fn least(blocks: &[BlockTimes], value: impl Fn(&BlockTimes) -> SimTime) -> SimTime {
-    blocks.iter().map(value).min().unwrap_or(SimTime::ZERO)
-}
-
-/// No plan of `ways` is faster: its fullest stage computes at least its share of all layers.
-///
-/// `rate` is the least time of one sequence through one layer, forward and backward, over all
-/// micro-batch sizes, in picoseconds.
-pub fn ways_bound(space: &Space, ways: Ways, rate: f64) -> SimTime {
-    let sequences = space.global_batch as f64 / ways.data as f64;
-    let layers = space.num_layers as f64 / ways.pipeline as f64;
-    // A hair below, so that rounding never lifts the bound over the truth.
-    SimTime::from_picos((sequences * layers * rate * (1.0 - 1e-9)) as u64)
-}
-
 impl<'a> BoundInput<'a> {
     /// Prices what all bounds of a candidate share.
     pub fn new(
@@ -88,66 +90,52 @@ impl<'a> BoundInput<'a> {
         shape: &StageSettings,
         memory: MemoryModel,
     ) -> BoundInput<'a> {
-        let heads = blocks.heads(candidate.pipeline);
+        let head = blocks.heads(candidate.pipeline);
+        let all = Blocks { embedding: &blocks.embedding, layer: &blocks.layer, head };
         let mut input = BoundInput {
             candidate,
             num_layers,
             blocks,
             memory,
             after_pipeline: SimTime::ZERO,
+            tied: links.tied_reduce,
             transfers: links.hops.iter().take(candidate.pipeline as usize - 1).copied().sum(),
-            gather: SimTime::ZERO,
-            reduce: SimTime::ZERO,
-            embedding: least(&blocks.embedding, both),
-            head: least(heads, both),
-            embedding_reduce: SimTime::ZERO,
+            communication: Communication::new(all, num_layers, prices, shape),
+            embedding: Least::of(&blocks.embedding),
+            head: Least::of(head),
         };
-        let stage = input.least_elements(BlockTimes::trained) / candidate.pipeline;
-        let sharded = candidate.sharding != OptimizerSharding::None;
-        let share = if sharded { stage / candidate.replicas() } else { stage };
-        input.after_pipeline = links.gradient_norm + prices.optimizer_step(share);
-        if candidate.replicas() > 1 {
-            input.price_communication(prices, shape);
-        }
+        input.after_pipeline = links.gradient_norm + input.end_of_step(prices, shape);
         input
     }
 
-    fn price_communication(&mut self, prices: &dyn Prices, shape: &StageSettings) {
-        let elements = fewest(&self.blocks.layer, held);
-        if self.candidate.sharding == OptimizerSharding::Zero3 {
-            let bytes = Bytes::new(elements) * shape.parameter_bytes;
-            self.gather = prices.collective(Collective::AllGather, bytes, Group::Data);
+    /// Least time that the fullest stage, which holds at least its share of the trained parameters,
+    /// takes by itself after its backward passes.
+    fn end_of_step(&self, prices: &dyn Prices, shape: &StageSettings) -> SimTime {
+        let stage = self.least_elements(BlockTimes::trained) / self.candidate.pipeline;
+        let sharding = self.candidate.sharding;
+        let sharded = sharding != OptimizerSharding::None;
+        let share = if sharded { stage / self.candidate.replicas() } else { stage };
+        let mut end = prices.optimizer_step(share) + shape.step_overhead;
+        // Every stage has a layer.
+        let summed = fewest(&self.blocks.layer, |layer| layer.tensor_reduced);
+        if summed > 0 {
+            let bytes = Bytes::new(summed) * shape.gradient_bytes;
+            end += prices.collective(Collective::AllReduce, bytes, Group::Tensor);
         }
-        // The price of a bucket grows no faster than its size, so the rate of the largest bucket
-        // that any plan may have is the least.
-        let collective = match self.candidate.sharding {
-            OptimizerSharding::None => Collective::AllReduce,
-            _ => Collective::ReduceScatter,
-        };
-        let heads = self.blocks.heads(self.candidate.pipeline);
-        let most =
-            |blocks: &[BlockTimes]| blocks.iter().map(BlockTimes::trained).max().unwrap_or(0);
-        let [embedding, layer, head] =
-            [&self.blocks.embedding[..], &self.blocks.layer, heads].map(most);
-        let all = embedding + layer * self.num_layers + head;
-        let largest = (shape.bucket_elements + embedding.max(layer).max(head)).min(all).max(1);
-        let bytes = Bytes::new(largest) * shape.gradient_bytes;
-        let bucket = prices.collective(collective, bytes, Group::Data).picos() as f64;
-        let rate = bucket / largest as f64 * (1.0 - 1e-9);
-        let elements = fewest(&self.blocks.layer, BlockTimes::trained);
-        self.reduce = SimTime::from_picos((rate * elements as f64) as u64);
-        let embedding = fewest(&self.blocks.embedding, BlockTimes::trained);
-        self.embedding_reduce = SimTime::from_picos((rate * embedding as f64) as u64);
+        let gathers = matches!(sharding, OptimizerSharding::Zero1 | OptimizerSharding::Zero2);
+        if gathers && shape.replicas > 1 && !shape.overlap_gather {
+            end += gather(stage, prices, shape);
+        }
+        end
     }
 
     /// No plan of the candidate with this sharding of its layers is faster.
     pub fn layer_bound(&self, layer: &BlockTimes) -> SimTime {
-        let work = self.work(layer);
         let pipeline = match self.candidate.schedule {
-            ScheduleKind::OneFOneB => self.one_f_one_b(&work),
-            ScheduleKind::Gpipe if self.candidate.pipeline == 1 => self.one_f_one_b(&work),
-            ScheduleKind::Gpipe => self.gpipe(&work),
-            ScheduleKind::Interleaved => self.interleaved(&work),
+            ScheduleKind::Interleaved => self.interleaved(layer),
+            _ if self.candidate.pipeline == 1 => self.one_stage(layer),
+            ScheduleKind::OneFOneB => self.one_f_one_b(layer).max(self.fullest_stage(layer)),
+            ScheduleKind::Gpipe => self.gpipe(layer).max(self.fullest_stage(layer)),
         };
         pipeline + self.after_pipeline
     }
@@ -174,30 +162,72 @@ impl<'a> BoundInput<'a> {
         let mut work = Work {
             forward: layer.forward,
             backward: layer.backward,
-            embedding: self.embedding,
-            head: self.head,
+            embedding: self.embedding.both,
+            head: self.head.both,
         };
         if self.candidate.replicas() == 1 || self.candidate.sharding < OptimizerSharding::Zero2 {
             return work;
         }
-        let communication = self.gather + self.reduce;
-        if self.gather > work.forward || communication > work.backward {
+        let gather = self.gather_always();
+        let communication = gather + self.communication.reduce.layer;
+        if gather > work.forward || communication > work.backward {
             (work.embedding, work.head) = (SimTime::ZERO, SimTime::ZERO);
         }
-        work.forward = work.forward.max(self.gather);
+        work.forward = work.forward.max(gather);
         work.backward = work.backward.max(communication);
         work
     }
 
-    /// Least time for which the reduction of a chunk of `layers` layers outlasts its last backward
-    /// pass, which takes `backward`: gradients that are reduced once are reduced beside or after
-    /// that pass.
-    pub(crate) fn least_tail(&self, layers: u64, backward: SimTime, first: bool) -> SimTime {
+    /// Least time to gather a layer's parameters, where every pass does so.
+    fn gather_always(&self) -> SimTime {
+        match self.candidate.sharding {
+            OptimizerSharding::Zero3 => self.communication.gather.layer,
+            _ => SimTime::ZERO,
+        }
+    }
+
+    /// Least time that the reduction of a chunk of `layers` layers adds to its last backward pass:
+    /// gradients that are reduced once are reduced beside that pass, which they slow, or after it.
+    /// Its layers take at least `backward`, all of it is counted as `counted`. `ends` say whether it
+    /// holds the embedding and the head.
+    pub(crate) fn least_tail(
+        &self,
+        layers: u64,
+        backward: SimTime,
+        counted: SimTime,
+        ends: (bool, bool),
+    ) -> SimTime {
         if self.candidate.replicas() == 1 || self.candidate.sharding >= OptimizerSharding::Zero2 {
             return SimTime::ZERO;
         }
-        let embedding = if first { self.embedding_reduce } else { SimTime::ZERO };
-        (self.reduce * layers + embedding).saturating_sub(backward)
+        let communication = &self.communication;
+        let reduce = communication.reduce.of(layers, ends.0, ends.1);
+        if !communication.beside[1] {
+            return reduce;
+        }
+        communication.slowed(backward, reduce).max(reduce.saturating_sub(counted))
+    }
+
+    /// Least time for which the gathering of updated parameters outlasts the very first forward
+    /// pass, of a chunk with the embedding and `layers` layers: nothing comes before it. `counted` is
+    /// what that pass is known to take.
+    pub(crate) fn late_start(&self, layers: u64, counted: SimTime) -> SimTime {
+        if self.candidate.replicas() == 1 || self.candidate.sharding == OptimizerSharding::Zero3 {
+            return SimTime::ZERO;
+        }
+        self.communication.gather.of(layers, true, false).saturating_sub(counted)
+    }
+
+    /// The same where the first stage may have any number of layers and `work` is counted.
+    pub(crate) fn least_late_start(&self, work: &Work) -> SimTime {
+        let most = self.num_layers + 1 - self.candidate.pipeline;
+        let late = |n: u64| self.late_start(n, work.forward * n + self.embedding_forward(work));
+        late(1).min(late(most))
+    }
+
+    /// The forward part of what `work` counts for the embedding, at most.
+    pub(crate) fn embedding_forward(&self, work: &Work) -> SimTime {
+        work.embedding.saturating_sub(self.embedding.backward)
     }
 
     /// Whether the states of the fullest stage, which holds at least its share of the parameters,
@@ -233,19 +263,65 @@ impl<'a> BoundInput<'a> {
         work.layer() * self.num_layers + work.embedding + work.head + self.transfers * 2
     }
 
-    /// Paths of 1F1B. After a first round trip, which every plan makes, a path may
+    /// One stage runs everything: each micro-batch forward and backward, the first forward with the
+    /// gathers and the last backward with the reductions that the others do not have.
+    fn one_stage(&self, layer: &BlockTimes) -> SimTime {
+        let (l, m) = (self.num_layers, self.candidate.micro_batches);
+        let (embedding, head) = (&self.embedding, &self.head);
+        let forward = layer.forward * l + embedding.forward + head.forward;
+        let backward = layer.backward * l + embedding.backward + head.backward;
+        let both = (layer.forward + layer.backward) * l + embedding.both + head.both;
+        if self.candidate.replicas() == 1 {
+            return both * m;
+        }
+        let communication = &self.communication;
+        let gather = communication.gather.of(l, true, true);
+        let reduce = communication.reduce.of(l, true, true);
+        let pair = |gather: SimTime, reduce: SimTime| {
+            let [beside_forward, beside_backward] = communication.beside;
+            let first = communication.pass(forward, gather, beside_forward);
+            let second = communication.pass(backward, reduce, beside_backward);
+            // What collectives add to a pass is more the longer it takes.
+            let added = |pass: SimTime, other: SimTime, beside: bool| {
+                if beside { communication.slowed(pass, other) } else { other }
+            };
+            let added =
+                added(forward, gather, beside_forward) + added(backward, reduce, beside_backward);
+            (first + second).max(both + added)
+        };
+        let none = SimTime::ZERO;
+        match self.candidate.sharding {
+            OptimizerSharding::None | OptimizerSharding::Zero1 => {
+                both * (m - 1) + pair(gather, reduce)
+            }
+            OptimizerSharding::Zero2 => pair(none, reduce) * (m - 1) + pair(gather, reduce),
+            OptimizerSharding::Zero3 => pair(gather, reduce + gather) * m,
+        }
+    }
+
+    /// The fullest stage runs all its passes, then reduces its gradients.
+    fn fullest_stage(&self, layer: &BlockTimes) -> SimTime {
+        let work = self.work(layer);
+        let m = self.candidate.micro_batches;
+        let fullest = self.num_layers.div_ceil(self.candidate.pipeline);
+        let backward = work.backward * fullest;
+        let tail = self.least_tail(fullest, backward, backward, (false, false));
+        work.layer() * fullest * m + tail
+    }
+
+    /// Paths of 1F1B with several stages. After a first round trip, which every plan makes, a path may
     /// 1. stay on the last stage: R + (m - 1) t(p-1);
     /// 2. stay on the fullest stage q, where p - 1 - q forwards have already run:
     ///    R + (m - 1) b(q) + (m - p + q) f(q);
     /// 3. make i more round trips, each of which serves p micro-batches because the first stage
     ///    holds p in flight, then stay on the fullest stage: (i + 1) R + (m - 1 - i p) t(q).
-    fn one_f_one_b(&self, work: &Work) -> SimTime {
+    ///
+    /// All begin with the first forward pass of the first stage, and end there.
+    fn one_f_one_b(&self, layer: &BlockTimes) -> SimTime {
+        let work = self.work(layer);
         let (p, m) = (self.candidate.pipeline, self.candidate.micro_batches);
-        let round = self.round_trip(work);
+        let round = self.round_trip(&work);
         let fullest = self.num_layers.div_ceil(p);
-        if p == 1 {
-            return round * m;
-        }
         let stage = (work.layer() * fullest).max(work.layer() + work.embedding.max(work.head));
         let mut bound = round + (work.layer() + work.head) * (m - 1);
         let forward = work.forward * fullest * m.saturating_sub(p);
@@ -256,36 +332,31 @@ impl<'a> BoundInput<'a> {
                 bound = bound.max(round * (i + 1) + stage * (m - 1 - i * p));
             }
         }
-        bound
+        bound + self.least_late_start(&work) + self.tied
     }
 
     /// Forwards down the pipeline, all on the fullest stage; the same for backwards.
-    fn gpipe(&self, work: &Work) -> SimTime {
+    fn gpipe(&self, layer: &BlockTimes) -> SimTime {
+        let work = self.work(layer);
         let m = self.candidate.micro_batches;
         let fullest = self.num_layers.div_ceil(self.candidate.pipeline);
-        self.round_trip(work) + work.layer() * fullest * (m - 1)
+        let bound = self.round_trip(&work) + work.layer() * fullest * (m - 1);
+        bound + self.least_late_start(&work) + self.tied
     }
 
     /// A device is busy for all its chunks and micro-batches; the first forward reaches it, and
     /// the last backward leaves it, through the first chunks of the devices before it.
-    fn interleaved(&self, work: &Work) -> SimTime {
+    fn interleaved(&self, layer: &BlockTimes) -> SimTime {
+        let work = self.work(layer);
         let Candidate { pipeline: p, chunks: v, micro_batches: m, .. } = *self.candidate;
-        let chunk = work.layer() * (self.num_layers / (p * v));
-        let backward = work.backward * (self.num_layers / (p * v)) + work.embedding;
-        let tail = self.least_tail(self.num_layers / (p * v), backward, true);
+        let layers = self.num_layers / (p * v);
+        let chunk = work.layer() * layers;
+        let backward = work.backward * layers;
+        let tail = self.least_tail(layers, backward, backward + work.embedding, (true, false));
+        let late = self.late_start(layers, work.forward * layers + self.embedding_forward(&work));
         let first = (chunk * v + work.embedding) * m;
         let last =
             (chunk * v + work.head) * m + chunk * (p - 1) + work.embedding + self.transfers * 2;
-        first.max(last) + tail
+        first.max(last) + late + tail + self.tied
     }
-}
-
-/// Parameter elements of a block.
-pub(crate) fn held(block: &BlockTimes) -> u64 {
-    block.parameters
-}
-
-/// The least that any of these blocks has.
-pub(crate) fn fewest(blocks: &[BlockTimes], of: fn(&BlockTimes) -> u64) -> u64 {
-    blocks.iter().map(of).min().unwrap_or(0)
 }

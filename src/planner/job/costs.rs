@@ -3,6 +3,7 @@
 
 use crate::lower::Candidate;
 use crate::lower::{BlockTimes, Links, MemoryModel, Prices, StageSettings};
+use crate::units::Bytes;
 use std::sync::Arc;
 
 /// The Pareto-best ways to shard each block on the ranks of one tensor-parallel group.
@@ -59,4 +60,6 @@ pub trait Costs: Sync {
     fn shape(&self, candidate: &Candidate) -> StageSettings;
     /// What decides memory.
     fn memory(&self, candidate: &Candidate) -> MemoryModel;
+    /// Memory of a device.
+    fn capacity(&self) -> Bytes;
 }

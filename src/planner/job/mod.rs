@@ -331,7 +331,11 @@ impl Costs for Job {
             transfer,
             keeps_stage_outputs: self.workload.stack.keeps_stage_outputs,
             fragmentation: self.workload.stack.fragmentation,
-            capacity: self.machine.device.memory,
+            capacity: self.capacity(),
         }
+    }
+
+    fn capacity(&self) -> Bytes {
+        self.machine.device.memory
     }
 }

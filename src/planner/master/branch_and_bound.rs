@@ -75,7 +75,7 @@ impl Explored {
 }
 
 /// Sums that are kept for each number of layers before a stage.
-const MOST_TRIED: usize = 512;
+const MOST_TRIED: usize = 128;
 
 /// Depth-first search state.
 pub(crate) struct BranchAndBound<'a> {

@@ -6,6 +6,7 @@ use crate::lower::{
     BlockTimes, InFlight, MemoryModel, StageMemory, StageModel, StageSettings, StageTimes,
     StageWork,
 };
+use crate::plan::OptimizerSharding;
 use crate::planner::job::costs::BlockSet;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -59,6 +60,27 @@ struct Ends<'a> {
     head: Choice<'a>,
 }
 
+impl Ends<'_> {
+    /// Whether both are no slower than the other's and of the same size.
+    fn beats(&self, other: &Ends<'_>) -> bool {
+        let better = |a: &Choice<'_>, b: &Choice<'_>| match (a, b) {
+            (Some((_, a)), Some((_, b))) => beats(a, b),
+            _ => true,
+        };
+        better(&self.embedding, &other.embedding) && better(&self.head, &other.head)
+    }
+}
+
+/// Whether `a` is no slower than `b` and of the same size: where memory is no matter, `b` is in no
+/// plan that is faster than all with `a`.
+pub(crate) fn beats(a: &BlockTimes, b: &BlockTimes) -> bool {
+    a.forward <= b.forward
+        && a.backward <= b.backward
+        && a.parameters == b.parameters
+        && a.trained() == b.trained()
+        && a.tensor_reduced <= b.tensor_reduced
+}
+
 /// Layers by recomputation, index of the embedding's and of the head's sharding.
 pub type TimesKey = ([u64; 3], Option<usize>, Option<usize>);
 
@@ -80,10 +102,57 @@ impl<'a> ColumnMaker<'a> {
     /// The Pareto-best columns of stage `q` with `layers` layers; empty where none fits.
     pub fn columns(&self, q: usize, layers: u64) -> Vec<Column> {
         let mut columns = Vec::new();
+        // Choices that fit and need not recompute: those that they beat are in no best plan.
+        let mut plain: Vec<Ends<'a>> = Vec::new();
         for ends in self.ends(q) {
+            if plain.iter().any(|other| other.beats(&ends)) {
+                continue;
+            }
             self.recomputations(q, layers, ends, &mut columns);
+            if self.is_monotone(q) && self.fits_plainly(q, layers, ends) {
+                plain.push(ends);
+            }
         }
         columns
+    }
+
+    /// Whether a stage is no slower where a block of it is, and of the same size. With several chunks,
+    /// and where updated parameters are gathered while the pipeline fills, a faster block leaves more
+    /// of a collective exposed.
+    fn is_monotone(&self, q: usize) -> bool {
+        use OptimizerSharding::{None, Zero3};
+        self.candidate.chunks == 1 && (q == 0 || matches!(self.candidate.sharding, None | Zero3))
+    }
+
+    /// Whether stage `q` fits with `layers` layers, nothing recomputed.
+    fn fits_plainly(&self, q: usize, layers: u64, ends: Ends<'a>) -> bool {
+        let recompute = [layers / self.candidate.chunks, 0, 0];
+        self.recomputes[0] && self.peak(q, &mut self.works(ends), recompute).is_some()
+    }
+
+    /// Whether each stage fits, nothing recomputed, with as many as `most` layers, and no plan with a
+    /// layer that this one beats ([`beats`]) is faster than all with this one.
+    pub fn is_roomy(&self, most: u64) -> bool {
+        (0..self.candidate.pipeline as usize).all(|q| {
+            self.is_monotone(q)
+                && self.best_ends(q).into_iter().all(|ends| self.fits_plainly(q, most, ends))
+        })
+    }
+
+    /// The choices of embedding and head on stage `q` that are fastest where memory is no matter.
+    fn best_ends(&self, q: usize) -> Vec<Ends<'a>> {
+        let all = self.ends(q);
+        if !self.is_monotone(q) {
+            return all;
+        }
+        let mut best: Vec<Ends<'a>> = Vec::new();
+        for ends in all {
+            if !best.iter().any(|other| other.beats(&ends)) {
+                best.retain(|other| !ends.beats(other));
+                best.push(ends);
+            }
+        }
+        best
     }
 
     /// The most layers, at most `most`, with which stage `q` fits in any way; at least one layer
@@ -115,7 +184,7 @@ impl<'a> ColumnMaker<'a> {
         let kind = allowed.min_by_key(|r| self.layer.recompute[*r]).unwrap_or(0);
         let mut recompute = [0; 3];
         recompute[kind] = layers / self.candidate.chunks;
-        self.ends(q).into_iter().map(|ends| self.stage_times(recompute, ends)).collect()
+        self.best_ends(q).into_iter().map(|ends| self.stage_times(recompute, ends)).collect()
     }
 
     /// The chunks of a stage, with no layers yet.

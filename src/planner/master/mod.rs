@@ -11,12 +11,14 @@
 //! Only plans strictly faster than a cutoff matter, which decides most instances before any
 //! branching: a column is dropped when some row exceeds the cutoff even with the best completion
 //! of all other stages (a dynamic program for each row, exact for that row alone). What remains is
-//! searched depth first with the same completion bounds ([`crate::planner::master::branch_and_bound`]). [`Master::problem`]
+//! searched depth first with the same completion bounds ([`crate::planner::master::branch_and_bound`]);
+//! where that takes long, with a mean of the rows as one more ([`mean`]). [`Master::problem`]
 //! states the same problem for an ILP solver.
 
 mod branch_and_bound;
 pub mod column;
 pub mod ilp;
+mod mean;
 pub mod pipeline_shape;
 pub mod problem;
 
@@ -34,6 +36,56 @@ pub enum MasterAnswer {
     NothingBelow,
     /// A limit was reached; any improvement found so far.
     Undecided(Option<(Vec<usize>, u64)>),
+}
+
+/// Nodes after which a search without result takes a mean of the rows to help.
+const FEW_NODES: u64 = 300;
+
+/// A search for the best selection of an instance.
+struct Attempt {
+    cutoff: u64,
+    best: Option<(Vec<usize>, u64)>,
+    /// What is left to search, with the least completions of each row; nothing where nothing is.
+    trimmed: Option<(Reach, Vec<Vec<u64>>)>,
+}
+
+impl Attempt {
+    /// Searches the columns alive depth first, trimmed again after improvements.
+    fn search(&mut self, master: &Master, alive: &mut Alive, limits: Limits<'_>) -> Depth {
+        while let Some((reach, suffixes)) = self.trimmed.take() {
+            let mut search = BranchAndBound {
+                master,
+                alive,
+                reach: &reach,
+                suffixes: &suffixes,
+                explored: Explored::all(master, alive, &reach),
+                spare: Vec::new(),
+                cutoff: self.cutoff,
+                nodes: 0,
+                limits,
+                chosen: Vec::with_capacity(master.stages.len()),
+                best: None,
+            };
+            let depth = search.run();
+            if let Some(chosen) = search.best {
+                self.cutoff = search.cutoff;
+                self.best = Some((chosen, self.cutoff));
+            }
+            match depth {
+                Depth::Exhausted => break,
+                Depth::Improved if (limits.stop)() => return Depth::Limit,
+                Depth::Improved => self.trimmed = master.trim(alive, self.cutoff),
+                Depth::Limit => return Depth::Limit,
+            }
+        }
+        Depth::Exhausted
+    }
+
+    /// What was found, where nothing is left.
+    fn answer(self) -> MasterAnswer {
+        let best = |(chosen, value)| MasterAnswer::Best(chosen, value);
+        self.best.map_or(MasterAnswer::NothingBelow, best)
+    }
 }
 
 /// The reach of the columns that are alive.
@@ -58,38 +110,38 @@ impl Master {
     /// [`Master::solve`] among the columns in `alive`, which loses those that can not be part of a
     /// selection below the cutoff: with more rows or a lower cutoff they can not either.
     pub fn solve_among(&self, alive: &mut Alive, cutoff: u64, limits: Limits<'_>) -> MasterAnswer {
-        let mut best: Option<(Vec<usize>, u64)> = None;
-        let mut cutoff = cutoff;
-        let mut trimmed = self.trim(alive, cutoff);
+        let trimmed = self.trim(alive, cutoff);
         // What a selection found here excludes may be wanted once there are more rows.
         let mut alive = alive.clone();
-        while let Some((reach, suffixes)) = trimmed {
-            let mut search = BranchAndBound {
-                master: self,
-                alive: &alive,
-                reach: &reach,
-                suffixes: &suffixes,
-                explored: Explored::all(self, &alive, &reach),
-                spare: Vec::new(),
-                cutoff,
-                nodes: 0,
-                limits,
-                chosen: Vec::with_capacity(self.stages.len()),
-                best: None,
+        let few = Limits { nodes: limits.nodes.min(FEW_NODES), ..limits };
+        let mut attempt = Attempt { cutoff, best: None, trimmed };
+        let mut ended = attempt.search(self, &mut alive, few);
+        if ended == Depth::Limit && few.nodes < limits.nodes {
+            // It is hard: a mean of the rows may say at once what they do not say one by one.
+            let mut meant = self.clone();
+            let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else {
+                return attempt.answer();
             };
-            let depth = search.run();
-            if let Some(chosen) = search.best {
-                cutoff = search.cutoff;
-                best = Some((chosen, cutoff));
+            if !meant.add_mean(&alive, (&suffix, &stages), attempt.cutoff) {
+                return attempt.answer();
             }
-            match depth {
-                Depth::Exhausted => break,
-                Depth::Improved if (limits.stop)() => return MasterAnswer::Undecided(best),
-                Depth::Improved => trimmed = self.trim(&mut alive, cutoff),
-                Depth::Limit => return MasterAnswer::Undecided(best),
-            }
+            attempt.trimmed = meant.trim(&mut alive, attempt.cutoff);
+            ended = attempt.search(&meant, &mut alive, limits);
         }
-        best.map_or(MasterAnswer::NothingBelow, |(chosen, value)| MasterAnswer::Best(chosen, value))
+        match ended {
+            Depth::Exhausted => attempt.answer(),
+            _ => MasterAnswer::Undecided(attempt.best),
+        }
+    }
+
+    /// Whether rows one by one or a mean of them prove that no selection is below `cutoff`.
+    pub fn is_excluded(&self, cutoff: u64) -> bool {
+        let mut alive = self.all();
+        if self.trim(&mut alive, cutoff).is_none() {
+            return true;
+        }
+        let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else { return true };
+        !self.clone().add_mean(&alive, (&suffix, &stages), cutoff)
     }
 
     /// Removes from `alive` the columns that can not be part of a selection below `cutoff`, and
@@ -102,8 +154,7 @@ impl Master {
             let before: usize = alive.iter().map(Vec::len).sum();
             // One row that can not be below is enough; the latest is the likeliest.
             for r in (0..rows).rev() {
-                let least: Vec<Vec<u64>> =
-                    (0..alive.len()).map(|q| self.least(&alive[q], q, r, stages[q])).collect();
+                let least = self.leasts(alive, &stages, r);
                 let tails = completion(&suffix, &least, &stages, true);
                 let whole = suffix.index(0, self.layers).map_or(UNREACHABLE, |i| tails[i]);
                 if whole == UNREACHABLE || self.constants[r] + whole >= cutoff {
@@ -154,6 +205,21 @@ impl Master {
         let suffix = spans.iter().map(|(low, high)| (self.layers - high, self.layers - low));
         let suffix = Reach::new(suffix);
         Some(Reaches { stages, prefix: Reach::new(spans.into_iter()), suffix })
+    }
+
+    /// The least contributions to row `r` of each stage, by its layers.
+    fn leasts(&self, alive: &Alive, stages: &[(u64, u64)], r: usize) -> Vec<Vec<u64>> {
+        (0..alive.len()).map(|q| self.least(&alive[q], q, r, stages[q])).collect()
+    }
+
+    /// Least sums of row `r` over stages q.., by place within reach.
+    fn completions(
+        &self,
+        alive: &Alive,
+        (suffix, stages): (&Reach, &[(u64, u64)]),
+        r: usize,
+    ) -> Vec<u64> {
+        completion(suffix, &self.leasts(alive, stages, r), stages, true)
     }
 
     /// Least contribution to row `r` of the columns of stage `q`, by layers from the fewest on.

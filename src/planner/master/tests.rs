@@ -51,6 +51,7 @@ proptest! {
             answer => prop_assert!(truth.is_none() && answer == MasterAnswer::NothingBelow),
         }
         if let Some(truth) = truth {
+            prop_assert!(!master.is_excluded(truth + 1));
             prop_assert_eq!(master.solve(truth, Limits::nodes(u64::MAX)), MasterAnswer::NothingBelow);
             let below = master.solve(truth + 1 + slack, Limits::nodes(u64::MAX));
             prop_assert!(matches!(below, MasterAnswer::Best(_, value) if value == truth));
@@ -85,4 +86,17 @@ fn a_limit_is_reported() {
     let master =
         Master { stages: vec![vec![entry(1), entry(2)]; 6], constants: vec![0], layers: 9 };
     assert_eq!(master.solve(100, Limits::nodes(2)), MasterAnswer::Undecided(None));
+}
+
+/// Two rows, each of which a selection can keep low at the other's cost: alone neither excludes what
+/// their mean does.
+#[test]
+fn a_mean_of_rows_excludes_what_none_does() {
+    let entry = |a: u64, b: u64| Entry { layers: 1, values: vec![a, b] };
+    let stage = vec![entry(1000, 0), entry(0, 1000)];
+    let master = Master { stages: vec![stage; 7], constants: vec![0, 0], layers: 7 };
+    assert!(master.is_excluded(3450));
+    assert!(!master.is_excluded(4001));
+    assert_eq!(master.solve(4000, Limits::nodes(u64::MAX)), MasterAnswer::NothingBelow);
+    assert!(matches!(master.solve(4001, Limits::nodes(u64::MAX)), MasterAnswer::Best(_, 4000)));
 }

@@ -1,37 +1,43 @@
 //! Best-first search over all candidates, with a proof.
 //!
 //! A queue holds groups of candidates, then candidates, each with a lower bound on its score. The
-//! least is taken first; a group is opened into its candidates, a candidate is solved exactly
-//! ([`crate::planner::search::solve`]). When the least bound is not below the score of the best plan, no plan of the
-//! space is better, and the search ends.
+//! least is taken first. A bound that was cheap to find is made better first (computation alone, then
+//! what replicas exchange; single paths, then what memory forces), and the node goes back into the
+//! queue. Then a group is opened into its candidates, a candidate is solved exactly
+//! ([`crate::planner::search::solve`]). When the least bound is not below the score of the best plan,
+//! no plan of the space is better, and the search ends.
 //!
 //! Work is done in batches whose size and content do not depend on threads, so neither does the
 //! result.
 
 mod found;
+mod node;
+mod refine;
 pub mod solve;
 mod winner;
+mod worker;
 
 pub use found::{Found, Progress, Verdict};
 
 use crate::lower::Candidate;
-use crate::lower::Pipeline;
-use crate::planner::bounds::ways_bound;
 use crate::planner::engine::Engine;
 use crate::planner::job::costs::Costs;
-use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::objective::{Objective, Score};
 use crate::planner::outcome::SearchStatus;
+use crate::planner::search::node::{Node, Taken, devices, ways_of};
 use crate::planner::search::solve::{Solution, Solved, Solver};
+use crate::planner::search::worker::{Worked, Worker};
 use crate::planner::space::{Space, Ways};
 use crate::units::SimTime;
 use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::{Arc, Mutex};
 
 /// Largest batch of nodes that are worked on at once.
 const BATCH: usize = 64;
+
+/// Most candidates of a batch that are solved: each may spare the next ones their work.
+const SOLVED_AT_ONCE: usize = 8;
 
 /// What the caller wants of a search.
 pub struct Options<'a> {
@@ -45,27 +51,6 @@ pub struct Options<'a> {
     pub stop: &'a (dyn Fn() -> Option<SearchStatus> + Sync),
     /// Told between batches.
     pub progress: &'a mut dyn FnMut(&Progress),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
-    Group(Ways),
-    Candidate(Candidate),
-}
-
-/// A node taken from the queue.
-struct Taken {
-    score: Score,
-    node: Node,
-    bound: SimTime,
-    /// The time from which on its plans are not wanted.
-    cutoff: SimTime,
-}
-
-/// What works on nodes, on any number of threads.
-struct Worker<'a> {
-    solver: Solver<'a>,
-    shapes: Mutex<BTreeMap<Pipeline, Option<Arc<PipelineShape>>>>,
 }
 
 /// A search under way.
@@ -93,7 +78,7 @@ pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
     let stopped = move || stop().is_some();
     let solver = Solver { space, costs, engine: options.engine, stop: &stopped };
     let mut search = Search {
-        worker: Worker { solver, shapes: Mutex::new(BTreeMap::new()) },
+        worker: Worker::new(solver),
         options,
         queue: BinaryHeap::new(),
         best: BTreeMap::new(),
@@ -116,89 +101,17 @@ pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
     search.finish()
 }
 
-/// Result of working on one node.
-enum Worked {
-    Opened(Vec<(SimTime, Candidate)>),
-    Solved(Solved),
-    /// Left alone: the search is to stop.
-    Left,
-}
-
-impl Worker<'_> {
-    /// Least time of one sequence through one layer, by tensor-parallel ways, in picoseconds.
-    fn rates(&self) -> BTreeMap<u64, f64> {
-        let space = self.solver.space;
-        let mut keys = Vec::new();
-        for tensor in space.tensor_ways() {
-            for sequence_parallel in space.sequence_parallel(tensor) {
-                keys.extend(
-                    space.micro_batches().into_iter().map(|b| (tensor, b, sequence_parallel)),
-                );
-            }
-        }
-        let rate = |(tensor, b, sequence_parallel): &(u64, u64, bool)| {
-            if (self.solver.stop)() {
-                return (*tensor, 0.0);
-            }
-            let blocks = self.solver.costs.blocks(*tensor, *b, *sequence_parallel);
-            let times = blocks.layer.iter().map(|layer| (layer.forward + layer.backward).picos());
-            (*tensor, times.min().unwrap_or(0) as f64 / *b as f64)
-        };
-        let mut least = BTreeMap::new();
-        for (tensor, rate) in keys.par_iter().map(rate).collect::<Vec<_>>() {
-            let slot = least.entry(tensor).or_insert(f64::INFINITY);
-            *slot = f64::min(*slot, rate);
-        }
-        least
-    }
-
-    fn work(&self, Taken { node, bound, cutoff, .. }: &Taken) -> Worked {
-        if (self.solver.stop)() {
-            return Worked::Left;
-        }
-        match node {
-            Node::Group(ways) => self.open(*ways, *bound).map_or(Worked::Left, Worked::Opened),
-            Node::Candidate(candidate) => match self.shape(candidate) {
-                Some(shape) => Worked::Solved(self.solver.solve(candidate, &shape, *cutoff)),
-                None => Worked::Solved(Solved::default()),
-            },
-        }
-    }
-
-    /// The candidates of a group, each with its own bound; none where the search is to stop.
-    fn open(&self, ways: Ways, group_bound: SimTime) -> Option<Vec<(SimTime, Candidate)>> {
-        let bound = |candidate| {
-            let goes_on = !(self.solver.stop)();
-            goes_on.then(|| (self.solver.bound(&candidate).max(group_bound), candidate))
-        };
-        self.solver.space.candidates(ways).into_iter().map(bound).collect()
-    }
-
-    fn shape(&self, candidate: &Candidate) -> Option<Arc<PipelineShape>> {
-        let pipeline = candidate.pipeline_shape();
-        let costs = self.solver.costs;
-        let lock = || self.shapes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(shape) = lock().get(&pipeline) {
-            return shape.clone();
-        }
-        let shape = PipelineShape::new(pipeline, costs.links(candidate).blocking).map(Arc::new);
-        lock().entry(pipeline).or_insert(shape).clone()
-    }
-}
-
 impl Search<'_, '_> {
     /// Puts all groups into the queue.
     fn fill(&mut self) {
         let space = self.worker.solver.space;
-        let rates = self.worker.rates();
         for ways in space.ways() {
             let count = space.count(ways);
             if count == 0 {
                 continue;
             }
             self.found.candidates += count;
-            let rate = rates.get(&ways.tensor).copied().unwrap_or(0.0);
-            let bound = ways_bound(space, ways, rate);
+            let bound = self.worker.computation(ways);
             let score = self.options.objective.score(bound, devices(&ways));
             self.queue.push(Reverse((score, Node::Group(ways), bound)));
         }
@@ -217,17 +130,7 @@ impl Search<'_, '_> {
                 }
                 return;
             }
-            let mut nodes = Vec::with_capacity(batch);
-            while nodes.len() < batch {
-                match self.queue.peek() {
-                    Some(Reverse((score, ..))) if *score < threshold => {}
-                    _ => break,
-                }
-                if let Some(Reverse((score, node, bound))) = self.queue.pop() {
-                    let cutoff = self.cutoff(&node, threshold);
-                    nodes.push(Taken { score, node, bound, cutoff });
-                }
-            }
+            let nodes = self.batch(batch, threshold);
             if nodes.is_empty() {
                 return;
             }
@@ -241,6 +144,24 @@ impl Search<'_, '_> {
         }
     }
 
+    /// Takes the next nodes from the queue, at most `most` of them.
+    fn batch(&mut self, most: usize, threshold: Score) -> Vec<Taken> {
+        let mut nodes = Vec::with_capacity(most);
+        let mut solved = 0;
+        while nodes.len() < most && solved < SOLVED_AT_ONCE {
+            match self.queue.peek() {
+                Some(Reverse((score, ..))) if *score < threshold => {}
+                _ => break,
+            }
+            if let Some(Reverse((score, node, bound))) = self.queue.pop() {
+                solved += usize::from(matches!(node, Node::Refined(_)));
+                let cutoff = self.cutoff(&node, threshold);
+                nodes.push(Taken { score, node, bound, cutoff });
+            }
+        }
+        nodes
+    }
+
     /// The score from which on nothing is wanted any more.
     fn threshold(&self) -> Score {
         let mut scores: Vec<Score> = self.best.values().map(|(score, _)| *score).collect();
@@ -250,7 +171,9 @@ impl Search<'_, '_> {
 
     /// The time from which on a node's plans are not wanted.
     fn cutoff(&self, node: &Node, threshold: Score) -> SimTime {
-        let Node::Candidate(candidate) = node else { return SimTime::MAX };
+        let (Node::Candidate(candidate) | Node::Refined(candidate)) = node else {
+            return SimTime::MAX;
+        };
         let own = self.best.get(&ways_of(candidate)).map_or(Score::MAX, |(score, _)| *score);
         match own.min(threshold) {
             Score::MAX => match self.options.objective {
@@ -266,22 +189,34 @@ impl Search<'_, '_> {
         let Taken { score, node, bound, cutoff } = taken;
         match (node, worked) {
             (node, Worked::Left) => self.queue.push(Reverse((score, node, bound))),
-            (Node::Group(_), Worked::Opened(candidates)) => {
+            (Node::Group(ways), Worked::Bounded(bound)) => self.put(Node::Bounded(ways), bound),
+            (Node::Candidate(candidate), Worked::Bounded(bound)) => {
+                self.put(Node::Refined(candidate), bound);
+            }
+            (Node::Bounded(_), Worked::Opened(candidates)) => {
                 for (bound, candidate) in candidates {
-                    if bound == SimTime::MAX {
-                        let verdict = Verdict::CandidateBound(candidate, bound);
-                        self.found.verdicts.push((ways_of(&candidate), verdict));
-                        continue;
-                    }
-                    let score = self.options.objective.score(bound, candidate.devices());
-                    self.queue.push(Reverse((score, Node::Candidate(candidate), bound)));
+                    self.put(Node::Candidate(candidate), bound);
                 }
             }
-            (Node::Candidate(candidate), Worked::Solved(solved)) => {
+            (Node::Refined(candidate), Worked::Solved(solved)) => {
                 self.take_solved(candidate, bound, cutoff, solved);
             }
             _ => {}
         }
+    }
+
+    /// Puts a node into the queue, or a candidate that fits in no way to those that are decided.
+    fn put(&mut self, node: Node, bound: SimTime) {
+        let ways = node.ways();
+        if bound == SimTime::MAX
+            && let Node::Candidate(candidate) | Node::Refined(candidate) = node
+        {
+            let verdict = Verdict::CandidateBound(candidate, bound);
+            self.found.verdicts.push((ways, verdict));
+            return;
+        }
+        let score = self.options.objective.score(bound, devices(&ways));
+        self.queue.push(Reverse((score, node, bound)));
     }
 
     fn take_solved(
@@ -340,13 +275,17 @@ impl Search<'_, '_> {
             bound = bound.min(score);
             if score < least {
                 left += match &node {
-                    Node::Group(ways) => self.worker.solver.space.count(*ways),
-                    Node::Candidate(_) => 1,
+                    Node::Group(ways) | Node::Bounded(ways) => {
+                        self.worker.solver.space.count(*ways)
+                    }
+                    Node::Candidate(_) | Node::Refined(_) => 1,
                 };
             }
             let verdict = match node {
-                Node::Group(ways) => (ways, Verdict::GroupBound(time)),
-                Node::Candidate(c) => (ways_of(&c), Verdict::CandidateBound(c, time)),
+                Node::Group(ways) | Node::Bounded(ways) => (ways, Verdict::GroupBound(time)),
+                Node::Candidate(c) | Node::Refined(c) => {
+                    (ways_of(&c), Verdict::CandidateBound(c, time))
+                }
             };
             self.found.verdicts.push(verdict);
         }
@@ -372,14 +311,8 @@ impl Search<'_, '_> {
     }
 }
 
-fn ways_of(candidate: &Candidate) -> Ways {
-    Ways { tensor: candidate.tensor, pipeline: candidate.pipeline, data: candidate.data }
-}
-
-fn devices(ways: &Ways) -> u64 {
-    ways.tensor * ways.pipeline * ways.data
-}
-
+#[cfg(test)]
+mod real_tests;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]

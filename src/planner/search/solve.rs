@@ -13,7 +13,7 @@ use crate::planner::bounds::BoundInput;
 use crate::planner::bounds::memory::MemoryBound;
 use crate::planner::engine::Engine;
 use crate::planner::job::costs::{BlockSet, Costs};
-use crate::planner::master::column::{Column, ColumnMaker};
+use crate::planner::master::column::{Column, ColumnMaker, beats};
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::master::problem::{Alive, Entry, Master};
 use crate::planner::master::{Limits, MasterAnswer};
@@ -26,6 +26,9 @@ use std::sync::Arc;
 
 /// Nodes of the depth-first search for one master problem.
 pub(super) const MASTER_NODES: u64 = 200_000;
+
+/// Paths that decided for one sharding of the layers and are tried first on the next.
+const MOST_PATHS: usize = 24;
 
 /// The best plan of a candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,12 +97,12 @@ pub(super) struct Instance<'a> {
 /// What the instances of one candidate share.
 pub(super) struct Priced<'a> {
     candidate: &'a Candidate,
-    blocks: Arc<BlockSet>,
+    pub(super) blocks: Arc<BlockSet>,
     links: Links,
     prices: Box<dyn Prices + 'a>,
     shape: StageSettings,
     memory: MemoryModel,
-    recomputes: [bool; 3],
+    pub(super) recomputes: [bool; 3],
     num_layers: u64,
     engine: Engine,
     limits: Limits<'a>,
@@ -123,7 +126,7 @@ impl<'a> Priced<'a> {
         }
     }
 
-    fn bounds(&self) -> BoundInput<'_> {
+    pub(super) fn bounds(&self) -> BoundInput<'_> {
         BoundInput::new(
             self.candidate,
             self.num_layers,
@@ -172,6 +175,8 @@ impl Solver<'_> {
         order.sort();
         let mut solved = Solved::default();
         let mut cutoff = cutoff;
+        // Paths that decided, and layers that fit without recomputing.
+        let (mut paths, mut roomy): (Vec<PathRow>, Vec<usize>) = Default::default();
         for (bound, i) in order {
             if bound >= cutoff {
                 break;
@@ -181,10 +186,16 @@ impl Solver<'_> {
                 break;
             }
             let layer = &priced.blocks.layer[i];
+            if roomy.iter().any(|other| beats(&priced.blocks.layer[*other], layer)) {
+                continue;
+            }
+            let instance = priced.instance(i, shape);
             let memory = MemoryBound::new(&bounds, layer, priced.recomputes, &shape.in_flight);
             if memory.may_beat(cutoff) {
-                let instance = priced.instance(i, shape);
-                instance.solve(self.space.num_layers, &mut cutoff, &mut solved);
+                instance.solve(self.space.num_layers, &mut cutoff, &mut solved, &mut paths);
+            }
+            if instance.maker.is_roomy(instance.range(self.space.num_layers).1) {
+                roomy.push(i);
             }
         }
         solved
@@ -198,19 +209,26 @@ impl Solver<'_> {
 
 impl Instance<'_> {
     /// Improves `solved` with plans below `cutoff`, and lowers `cutoff` to the best found.
-    fn solve(&self, num_layers: u64, cutoff: &mut SimTime, solved: &mut Solved) {
+    /// `paths` are some that decided for other layers, and get those that decide here.
+    fn solve(
+        &self,
+        num_layers: u64,
+        cutoff: &mut SimTime,
+        solved: &mut Solved,
+        paths: &mut Vec<PathRow>,
+    ) {
         let p = self.candidate.pipeline;
         if *cutoff == SimTime::MAX && self.candidate.chunks == 1 && p > 1 {
             // Nothing is known yet: a plan close to even gives the first cutoff.
             let (low, high) = (num_layers / p, num_layers.div_ceil(p));
             let near = (low.saturating_sub(1).max(1), high + 1);
-            self.solve_within(num_layers, near, cutoff, solved);
+            self.solve_within(num_layers, near, cutoff, solved, paths);
         }
         let range = self.range(num_layers);
         if range.0 == range.1 && self.least_row(range.0) >= *cutoff {
             return;
         }
-        self.solve_within(num_layers, range, cutoff, solved);
+        self.solve_within(num_layers, range, cutoff, solved, paths);
     }
 
     /// Numbers of layers that a stage may have: equal chunks only when interleaved.
@@ -250,6 +268,7 @@ impl Instance<'_> {
         range: (u64, u64),
         cutoff: &mut SimTime,
         solved: &mut Solved,
+        paths: &mut Vec<PathRow>,
     ) {
         let columns = self.columns(num_layers, range, *cutoff);
         if (self.limits.stop)() {
@@ -258,6 +277,9 @@ impl Instance<'_> {
         }
         let Some(columns) = columns else { return };
         solved.fits = true;
+        if self.master(&columns, paths, num_layers).is_excluded(cutoff.picos()) {
+            return;
+        }
         let mut rows = self.shape.rows.clone();
         let mut run = Run::default();
         let mut master = self.master(&columns, &rows, num_layers);
@@ -295,6 +317,8 @@ impl Instance<'_> {
                 return;
             }
             self.add_row(&mut master, &columns, &row);
+            paths.insert(0, row.clone());
+            paths.truncate(MOST_PATHS);
             rows.push(row);
         }
     }

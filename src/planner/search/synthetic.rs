@@ -130,8 +130,12 @@ impl Costs for Synthetic {
             transfer: Bytes::new(3),
             keeps_stage_outputs: true,
             fragmentation: 0.05,
-            capacity: Bytes::new(self.capacity),
+            capacity: self.capacity(),
         }
+    }
+
+    fn capacity(&self) -> Bytes {
+        Bytes::new(self.capacity)
     }
 }
 

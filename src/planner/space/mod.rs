@@ -2,8 +2,8 @@
 
 pub mod conflict;
 
-use crate::lower::Candidate;
-use crate::plan::{OptimizerSharding, Recompute};
+use crate::lower::{Candidate, Pipeline};
+use crate::plan::{MOST_PASSES, OptimizerSharding, Recompute};
 use crate::spec::ScheduleKind;
 
 /// A part that the user has fixed, in the user's words.
@@ -161,7 +161,8 @@ impl Space {
         chunks.filter(|v| allowed(&self.pins.chunks, v)).collect()
     }
 
-    /// Schedules of (p, m), each with its chunks. With one stage all schedules are the same.
+    /// Schedules of (p, m), each with its chunks, whose passes are few enough to be simulated. With one
+    /// stage all schedules are the same.
     fn schedules(&self, pipeline: u64, micro_batches: u64) -> Vec<(ScheduleKind, u64)> {
         let mut schedules = Vec::new();
         let offered = |kind: ScheduleKind| {
@@ -180,10 +181,16 @@ impl Space {
             let chunks = self.interleavings(pipeline).into_iter();
             schedules.extend(chunks.map(|v| (ScheduleKind::Interleaved, v)));
         }
+        let few = |schedule: ScheduleKind, chunks: u64| {
+            let stages = pipeline;
+            Pipeline { schedule, stages, chunks, micro_batches }.passes() <= MOST_PASSES
+        };
+        schedules.retain(|(schedule, chunks)| few(*schedule, *chunks));
         schedules
     }
 
-    fn shardings(&self, data: u64) -> Vec<OptimizerSharding> {
+    /// Optimizer shardings of `data` replicas.
+    pub(crate) fn shardings(&self, data: u64) -> Vec<OptimizerSharding> {
         use OptimizerSharding::{None, Zero1, Zero2, Zero3};
         let all: &[OptimizerSharding] =
             if data == 1 { &[None] } else { &[None, Zero1, Zero2, Zero3] };
@@ -269,6 +276,19 @@ mod tests {
         let ways = Ways { tensor: 8, pipeline: 35, data: 1 };
         assert!(space.ways().contains(&ways));
         assert!(space.candidates(ways).iter().any(|c| c.chunks == 3));
+    }
+
+    #[test]
+    fn pipelines_of_too_many_passes_are_left_out() {
+        let space = space(8, 1 << 20, 96);
+        for ways in space.ways().into_iter().step_by(7) {
+            let listed = space.candidates(ways);
+            assert_eq!(space.count(ways), listed.len() as u64, "{ways:?}");
+            assert!(listed.iter().all(|c| c.pipeline_shape().passes() <= MOST_PASSES));
+        }
+        let ways = Ways { tensor: 1, pipeline: 8, data: 1 };
+        let fewest = space.candidates(ways).iter().map(|c| c.micro_batch).min();
+        assert_eq!(fewest, Some(8), "2 x 8 x 2^20 / 8 passes");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::spec::{Family, ModelSpec, NormPlacement, Objective, Position};
 
 /// Most parameters that are planned for; a thousand times the largest model trained.
 const MAX_PARAMETERS: f64 = 1e15;
+/// Most sequences of one optimizer step.
+const MAX_BATCH: u64 = 1 << 20;
 /// Most tokens of one optimizer step.
 const MAX_STEP_TOKENS: u64 = 1_000_000_000_000;
 /// Most entries of one sequence's attention scores, over all heads.
@@ -48,7 +50,7 @@ fn sizes(model: &ModelSpec, found: &mut Findings) {
     let published = model.published_parameters;
     found.optional_count(SIZE, "published_parameters", published, 1, MAX_PARAMETERS as u64);
     let batch = "training/global_batch_size";
-    found.count(SIZE, batch, training.global_batch_size, 1, 1_000_000_000);
+    found.count(SIZE, batch, training.global_batch_size, 1, MAX_BATCH);
     found.optional_count(SIZE, "training/num_labels", training.num_labels, 1, 1_000_000);
     let tokens = training.tokens;
     found.optional_count(SIZE, "training/tokens", tokens, 1, 1_000_000_000_000_000_000);
