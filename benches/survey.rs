@@ -58,7 +58,7 @@ struct Answer {
 
 impl Answer {
     fn is_proven(&self) -> bool {
-        ["optimal", "infeasible"].contains(&self.status.as_str())
+        ["optimal", "infeasible", "refused"].contains(&self.status.as_str())
     }
 }
 
@@ -156,6 +156,8 @@ fn ask(model: &str, cluster: &str, time_limit: &str) -> Result<Answer, Box<dyn E
     let status = match (search["status"].as_str(), code) {
         (Some(status), _) => status.to_owned(),
         (None, Some(4)) => "infeasible".to_owned(),
+        // What the device can not run, such as bf16 on a V100.
+        (None, Some(3)) => "refused".to_owned(),
         (None, code) => format!("exit {}", code.unwrap_or(-1)),
     };
     let number = |name: &str| search[name].as_u64().unwrap_or(0);

@@ -16,7 +16,7 @@ use crate::planner::job::costs::Costs;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::outcome::{Program, ProgramStatus};
 use crate::planner::predict::choice::Choice;
-use crate::planner::search::solve::{Solution, Solver};
+use crate::planner::search::solver::{Solution, Solver};
 use crate::planner::search::{Found, Verdict};
 use crate::planner::space::Space;
 use crate::sharding::Layout;

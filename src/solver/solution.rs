@@ -27,3 +27,16 @@ pub struct Solution {
     /// Values of the variables, integer ones exactly so; empty where there are none.
     pub values: Vec<f64>,
 }
+
+impl Solution {
+    /// Without values, and without a bound.
+    pub(crate) fn nothing(status: Status) -> Solution {
+        Solution {
+            status,
+            objective: f64::INFINITY,
+            bound: f64::NEG_INFINITY,
+            gap: f64::INFINITY,
+            values: Vec::new(),
+        }
+    }
+}

@@ -98,7 +98,7 @@ proptest! {
         let own = match master.solve(u64::MAX / 8, Limits::nodes(u64::MAX)) {
             MasterAnswer::Best(_, value) => Some(value),
             MasterAnswer::NothingBelow => None,
-            MasterAnswer::Undecided(_) => unreachable!("there is no limit"),
+            answer => unreachable!("there is no limit: {answer:?}"),
         };
         for backend in backends() {
             let proof = master.prove(u64::MAX / 8, backend, &|| false).expect("solved");

@@ -66,7 +66,7 @@ pub struct SearchArgs {
     /// Time for the training run, such as `30d`
     #[arg(long, value_name = "DURATION", value_parser = parse_long)]
     pub deadline: Option<Seconds>,
-    /// Plans to show, the best first
+    /// Plans to show, the best first; the others are the best that were met with other splits
     #[arg(long, value_name = "K", default_value_t = 3, allow_negative_numbers = true, value_parser = counts(1..=100))]
     pub top: u64,
     /// Stop after this time with the best plan so far, such as `30s`

@@ -4,7 +4,7 @@ use crate::lower::Mapping;
 use crate::planner::job::Job;
 use crate::planner::predict::choice::Choice;
 use crate::planner::search::Found;
-use crate::planner::search::solve::Solution;
+use crate::planner::search::solver::Solution;
 
 impl Choice {
     /// The plan that a search found.

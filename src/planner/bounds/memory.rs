@@ -7,7 +7,7 @@
 //! ([`crate::planner::bounds`]) says how many layers the stage may have below the cutoff; when the stages
 //! together can not place all layers, nothing is below.
 
-use crate::lower::{BlockTimes, InFlight};
+use crate::lower::{BlockTimes, InFlight, Pipeline};
 use crate::plan::OptimizerSharding;
 use crate::planner::bounds::communication::{fewest, held};
 use crate::planner::bounds::{BoundInput, Work};
@@ -23,6 +23,7 @@ pub struct MemoryBound<'a> {
     layer: &'a BlockTimes,
     recomputes: [bool; 3],
     in_flight: &'a [Vec<InFlight>],
+    pipeline: Pipeline,
     work: Work,
     round: SimTime,
     /// What a late start and the sum of the tied table add to paths that begin and end on the first
@@ -49,17 +50,30 @@ impl<'a> MemoryBound<'a> {
             input.least_late_start(&work)
         };
         let around = late + input.tied;
-        MemoryBound { input, layer, recomputes, in_flight, work, round, around }
+        let pipeline = candidate.pipeline_shape();
+        MemoryBound { input, layer, recomputes, in_flight, pipeline, work, round, around }
     }
 
     /// Whether some plan may be faster than `cutoff`; false is a proof that none is.
     pub fn may_beat(&self, cutoff: SimTime) -> bool {
+        self.most_layers(cutoff).is_some()
+    }
+
+    /// The most layers that each stage may have in a plan that is faster than `cutoff`; nothing where
+    /// there is no such plan.
+    pub fn most_layers(&self, cutoff: SimTime) -> Option<Vec<u64>> {
         let candidate = self.input.candidate;
         let (p, layers) = (candidate.pipeline, self.input.num_layers);
+        let mut most = Vec::with_capacity(p as usize);
         if candidate.chunks > 1 {
-            return (0..p as usize).all(|q| self.stage_may_beat(q, layers / p, cutoff));
+            for q in 0..p as usize {
+                if !self.stage_may_beat(q, layers / p, cutoff) {
+                    return None;
+                }
+                most.push(layers / p);
+            }
+            return Some(most);
         }
-        let mut placed = 0;
         for q in 0..p as usize {
             let (mut fitting, mut too_many) = (0, layers + 2 - p);
             while too_many - fitting > 1 {
@@ -71,11 +85,11 @@ impl<'a> MemoryBound<'a> {
                 }
             }
             if fitting == 0 {
-                return false;
+                return None;
             }
-            placed += fitting;
+            most.push(fitting);
         }
-        placed >= layers
+        (most.iter().sum::<u64>() >= layers).then_some(most)
     }
 
     /// A time that no plan is faster than, at least `low`, which is one; a plan may be faster than
@@ -126,21 +140,19 @@ impl<'a> MemoryBound<'a> {
         } else {
             self.around
         };
-        let path = match candidate.schedule {
-            ScheduleKind::Interleaved => {
+        let path = match self.pipeline.forwards_between(q as u64) {
+            None => {
                 let chunk = (work.forward + work.backward) * (n / v);
                 let through_all = (forward + backward + head) * m + chunk * q as u64;
                 through.max(through_all + around)
             }
-            ScheduleKind::Gpipe => through.max(round + (forward + backward) * (m - 1) + around),
-            ScheduleKind::OneFOneB => {
-                let stay = round + backward * (m - 1) + forward * (m + q as u64).saturating_sub(p);
-                let stay = stay + around;
-                if m > p {
-                    let again = (round * 2) + (forward + backward) * (m - 1 - p) + around;
-                    through.max(stay).max(again)
+            Some(forwards) => {
+                let stay = round + backward * (m - 1) + forward * forwards;
+                let path = through.max(stay + around);
+                if candidate.schedule == ScheduleKind::OneFOneB && m > p {
+                    path.max((round * 2) + (forward + backward) * (m - 1 - p) + around)
                 } else {
-                    through.max(stay)
+                    path
                 }
             }
         };
@@ -199,10 +211,10 @@ impl<'a> MemoryBound<'a> {
         let elements = |of: fn(&BlockTimes) -> u64| {
             let mut elements = n * of(self.layer);
             if q == 0 {
-                elements += fewest(&self.input.blocks.embedding, of);
+                elements += fewest(self.input.blocks.embedding, of);
             }
             if q as u64 + 1 == candidate.pipeline {
-                elements += fewest(self.input.blocks.heads(candidate.pipeline), of);
+                elements += fewest(self.input.blocks.head, of);
             }
             elements
         };

@@ -26,7 +26,9 @@ pub struct BoundInput<'a> {
     /// Layers of the model (L).
     pub num_layers: u64,
     /// Block choices.
-    pub blocks: &'a BlockSet,
+    pub(crate) blocks: Blocks<'a>,
+    /// Layers that no other beats in both forward and backward time.
+    fastest: &'a [usize],
     /// What decides memory.
     pub memory: MemoryModel,
     /// What follows the pipeline in every plan: the norm of the gradients and the end of the step on
@@ -95,17 +97,38 @@ impl<'a> BoundInput<'a> {
         let mut input = BoundInput {
             candidate,
             num_layers,
-            blocks,
+            blocks: all,
+            fastest: &blocks.fastest,
             memory,
             after_pipeline: SimTime::ZERO,
             tied: links.tied_reduce,
             transfers: links.hops.iter().take(candidate.pipeline as usize - 1).copied().sum(),
-            communication: Communication::new(all, num_layers, prices, shape),
+            communication: Communication::default(),
             embedding: Least::of(&blocks.embedding),
             head: Least::of(head),
         };
-        input.after_pipeline = links.gradient_norm + input.end_of_step(prices, shape);
+        input.price(links, prices, shape);
         input
+    }
+
+    /// The same where all layers are sharded like `layer`.
+    pub fn with_layer(
+        &self,
+        layer: &'a BlockTimes,
+        links: &Links,
+        prices: &dyn Prices,
+        shape: &StageSettings,
+    ) -> BoundInput<'a> {
+        let blocks = Blocks { layer: std::slice::from_ref(layer), ..self.blocks };
+        let mut input = BoundInput { blocks, ..*self };
+        input.price(links, prices, shape);
+        input
+    }
+
+    /// Prices what depends on how many parameters a layer has.
+    fn price(&mut self, links: &Links, prices: &dyn Prices, shape: &StageSettings) {
+        self.communication = Communication::new(self.blocks, self.num_layers, prices, shape);
+        self.after_pipeline = links.gradient_norm + self.end_of_step(prices, shape);
     }
 
     /// Least time that the fullest stage, which holds at least its share of the trained parameters,
@@ -117,7 +140,7 @@ impl<'a> BoundInput<'a> {
         let share = if sharded { stage / self.candidate.replicas() } else { stage };
         let mut end = prices.optimizer_step(share) + shape.step_overhead;
         // Every stage has a layer.
-        let summed = fewest(&self.blocks.layer, |layer| layer.tensor_reduced);
+        let summed = fewest(self.blocks.layer, |layer| layer.tensor_reduced);
         if summed > 0 {
             let bytes = Bytes::new(summed) * shape.gradient_bytes;
             end += prices.collective(Collective::AllReduce, bytes, Group::Tensor);
@@ -129,7 +152,7 @@ impl<'a> BoundInput<'a> {
         end
     }
 
-    /// No plan of the candidate with this sharding of its layers is faster.
+    /// No plan of the candidate whose layers take these times is faster.
     pub fn layer_bound(&self, layer: &BlockTimes) -> SimTime {
         let pipeline = match self.candidate.schedule {
             ScheduleKind::Interleaved => self.interleaved(layer),
@@ -145,7 +168,7 @@ impl<'a> BoundInput<'a> {
         if self.state_does_not_fit() {
             return SimTime::MAX;
         }
-        let layers = self.blocks.fastest.iter().map(|i| &self.blocks.layer[*i]);
+        let layers = self.fastest.iter().map(|i| &self.blocks.layer[*i]);
         layers.map(|layer| self.layer_bound(layer)).min().unwrap_or(SimTime::MAX)
     }
 
@@ -253,9 +276,9 @@ impl<'a> BoundInput<'a> {
     /// Parameters of the model on one tensor rank, all or those trained, however its blocks are
     /// sharded.
     fn least_elements(&self, of: fn(&BlockTimes) -> u64) -> u64 {
-        self.num_layers * fewest(&self.blocks.layer, of)
-            + fewest(&self.blocks.embedding, of)
-            + fewest(self.blocks.heads(self.candidate.pipeline), of)
+        self.num_layers * fewest(self.blocks.layer, of)
+            + fewest(self.blocks.embedding, of)
+            + fewest(self.blocks.head, of)
     }
 
     /// All blocks once forward and backward, with the transfers of the round trip (R).

@@ -46,8 +46,8 @@ pub struct ColumnMaker<'a> {
     pub recomputes: [bool; 3],
     /// In-flight micro-batches by stage ([`crate::lower::Pipeline::in_flight`]).
     pub in_flight: &'a [Vec<InFlight>],
-    /// Durations by recomputation, embedding and head: the stages between the ends are alike.
-    pub times: RefCell<BTreeMap<TimesKey, StageTimes>>,
+    /// Durations by recomputation of the stages between the ends, which are alike.
+    pub times: RefCell<BTreeMap<[u64; 3], StageTimes>>,
 }
 
 /// One block among its choices, if it stands on the stage.
@@ -81,9 +81,6 @@ pub(crate) fn beats(a: &BlockTimes, b: &BlockTimes) -> bool {
         && a.tensor_reduced <= b.tensor_reduced
 }
 
-/// Layers by recomputation, index of the embedding's and of the head's sharding.
-pub type TimesKey = ([u64; 3], Option<usize>, Option<usize>);
-
 impl<'a> ColumnMaker<'a> {
     /// The choices of embedding and head on stage `q`.
     fn ends(&self, q: usize) -> Vec<Ends<'a>> {
@@ -108,8 +105,9 @@ impl<'a> ColumnMaker<'a> {
             if plain.iter().any(|other| other.beats(&ends)) {
                 continue;
             }
-            self.recomputations(q, layers, ends, &mut columns);
-            if self.is_monotone(q) && self.fits_plainly(q, layers, ends) {
+            let shows = self.recomputations(q, layers, ends, &mut columns);
+            let monotone = self.is_monotone(q) || (self.candidate.chunks == 1 && !shows);
+            if monotone && self.fits_plainly(q, layers, ends) {
                 plain.push(ends);
             }
         }
@@ -121,7 +119,8 @@ impl<'a> ColumnMaker<'a> {
     /// of a collective exposed.
     fn is_monotone(&self, q: usize) -> bool {
         use OptimizerSharding::{None, Zero3};
-        self.candidate.chunks == 1 && (q == 0 || matches!(self.candidate.sharding, None | Zero3))
+        let hides = self.shape.overlap_gather && !matches!(self.candidate.sharding, None | Zero3);
+        self.candidate.chunks == 1 && (q == 0 || !hides)
     }
 
     /// Whether stage `q` fits with `layers` layers, nothing recomputed.
@@ -209,8 +208,16 @@ impl<'a> ColumnMaker<'a> {
     }
 
     /// Adds the columns of one choice of embedding and head: for every number of layers that
-    /// recompute everything, the fewest that recompute their attention core and fit.
-    fn recomputations(&self, q: usize, layers: u64, ends: Ends<'a>, columns: &mut Vec<Column>) {
+    /// recompute everything, the fewest that recompute their attention core and fit. Says whether the
+    /// first forward pass of any shows a gather that takes longer.
+    fn recomputations(
+        &self,
+        q: usize,
+        layers: u64,
+        ends: Ends<'a>,
+        columns: &mut Vec<Column>,
+    ) -> bool {
+        let mut shows = false;
         let per_chunk = layers / self.candidate.chunks;
         let mut works = self.works(ends);
         let most_full = if self.recomputes[2] { per_chunk } else { 0 };
@@ -233,6 +240,7 @@ impl<'a> ColumnMaker<'a> {
                 continue;
             };
             let times = self.stage_times(recompute, ends);
+            shows |= times.chunks.iter().any(|chunk| chunk.first_forward > chunk.forward);
             let (embedding, head) = (ends.embedding.map(|(i, _)| i), ends.head.map(|(i, _)| i));
             let column = Column { layers, recompute, embedding, head, times, memory };
             insert_pareto(columns, column);
@@ -241,18 +249,21 @@ impl<'a> ColumnMaker<'a> {
                 break;
             }
         }
+        shows
     }
 
     /// Durations of a stage, computed once for all stages that are alike.
     fn stage_times(&self, recompute: [u64; 3], ends: Ends<'a>) -> StageTimes {
-        let key = (recompute, ends.embedding.map(|(i, _)| i), ends.head.map(|(i, _)| i));
-        if let Some(times) = self.times.borrow().get(&key) {
+        let between = ends.embedding.is_none() && ends.head.is_none();
+        if between && let Some(times) = self.times.borrow().get(&recompute) {
             return times.clone();
         }
         let mut works = self.works(ends);
         works.iter_mut().for_each(|work| work.layers = recompute);
         let times = self.stages.stage(&works);
-        self.times.borrow_mut().insert(key, times.clone());
+        if between {
+            self.times.borrow_mut().insert(recompute, times.clone());
+        }
         times
     }
 

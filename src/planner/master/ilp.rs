@@ -11,13 +11,14 @@ use crate::planner::master::problem::{Alive, Master, UNREACHABLE};
 use crate::solver::{
     Backend, Problem, Sense, Solution, SolveError, SolverLimits, Status, Variable, solve,
 };
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-/// A solver's first share of time for a program; whether to stop is asked when it is over.
-const FIRST_SHARE: Duration = Duration::from_millis(100);
+/// A solver's time for a program; what is not proven by then stays undecided.
+const LONGEST: Duration = Duration::from_secs(26);
 
-/// Its last: what is not proven by then stays undecided.
-const LAST_SHARE: Duration = Duration::from_secs(26);
+/// Between two looks at whether to stop.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Selections within a solver's tolerance of the cutoff, but not below it, that are ruled out one
 /// by one.
@@ -190,7 +191,7 @@ impl Master {
         loop {
             let mut statement = self.state(&alive, cutoff);
             forbidden.iter().for_each(|selection| statement.forbid(selection));
-            let solution = in_shares(&statement.problem, backend, stop)?;
+            let solution = while_wanted(&statement.problem, backend, stop)?;
             if proof.programs == 0 {
                 proof.variables = statement.problem.variables.len();
                 proof.rows = statement.problem.rows.len();
@@ -226,20 +227,26 @@ impl Master {
     }
 }
 
-/// Solves a problem in longer and longer shares of time, until it is solved or `stop` says so.
-fn in_shares(
+/// Solves a problem on a thread of its own; where `stop` says so, it is left behind and ends by itself.
+fn while_wanted(
     problem: &Problem,
     backend: Backend,
     stop: &dyn Fn() -> bool,
 ) -> Result<Solution, SolveError> {
-    let mut share = FIRST_SHARE;
+    let limits = SolverLimits { time: Some(LONGEST), nodes: None };
+    let (sender, receiver) = mpsc::channel();
+    let solving = problem.clone();
+    std::thread::spawn(move || sender.send(solve(&solving, backend, &limits)));
     loop {
-        let limits = SolverLimits { time: Some(share), nodes: None };
-        let solution = solve(problem, backend, &limits)?;
-        if solution.status != Status::Limit || share >= LAST_SHARE || stop() {
-            return Ok(solution);
+        match receiver.recv_timeout(LOOK) {
+            Ok(answer) => return answer,
+            Err(RecvTimeoutError::Timeout) if !stop() => {}
+            Err(RecvTimeoutError::Timeout) => return Ok(Solution::nothing(Status::Limit)),
+            Err(RecvTimeoutError::Disconnected) => {
+                let what = "an end without an answer".to_owned();
+                return Err(SolveError::Wrong { solver: backend.name(), what });
+            }
         }
-        share *= 4;
     }
 }
 

@@ -14,41 +14,55 @@ const WHOLE: f64 = 65_536.0;
 /// Updates of the weights.
 const ROUNDS: u32 = 40;
 
+/// What a mean of the rows says.
+pub(super) struct Mean {
+    /// Some selection may be below the cutoff, or below the best that was met.
+    pub open: bool,
+    /// The best selection below the cutoff among the cheapest of all means, with its value.
+    pub best: Option<(Vec<usize>, u64)>,
+}
+
 impl Master {
-    /// Adds the best mean that is found; false where it proves that no selection is below `cutoff`.
-    /// `reach` and `stages` are those of the columns alive.
+    /// Adds the best mean that is found. `reach` and `stages` are those of the columns alive.
     pub(super) fn add_mean(
         &mut self,
         alive: &Alive,
         (reach, stages): (&Reach, &[(u64, u64)]),
         cutoff: u64,
-    ) -> bool {
+    ) -> Mean {
         let rows = self.constants.len();
         let mut weights = vec![1.0; rows];
-        let mut best = (0, whole(&weights));
+        let (mut highest, mut cutoff) = ((0, whole(&weights)), cutoff);
+        let mut mean = Mean { open: false, best: None };
         self.add_row(0, |_, _| 0);
         for round in 0..ROUNDS {
             let parts = whole(&weights);
             self.set_mean(alive, &parts);
-            let Some((value, chosen)) = self.cheapest(alive, reach, stages) else { return false };
+            let Some((value, chosen)) = self.cheapest(alive, reach, stages) else { return mean };
             if value >= cutoff {
-                return false;
+                return mean;
             }
-            if value > best.0 {
-                best = (value, parts);
+            if value > highest.0 {
+                highest = (value, parts);
             }
-            let sums: Vec<f64> = (0..rows).map(|r| self.sum(r, &chosen) as f64).collect();
-            let apart = sums.iter().map(|sum| (sum - value as f64).abs()).fold(0.0, f64::max);
-            if apart == 0.0 {
+            let sums: Vec<u64> = (0..rows).map(|r| self.sum(r, &chosen)).collect();
+            let most = sums.iter().copied().max().unwrap_or(0);
+            if most < cutoff {
+                (cutoff, mean.best) = (most, Some((chosen, most)));
+            }
+            let over = |sum: u64| sum as f64 - value as f64;
+            let apart = sums.iter().map(|sum| over(*sum).abs()).fold(0.0, f64::max);
+            if apart == 0.0 || highest.0 >= cutoff {
                 break;
             }
             let pace = 2.0 / f64::from(round + 1).sqrt();
             for (weight, sum) in weights.iter_mut().zip(sums) {
-                *weight *= (pace * (sum - value as f64) / apart).exp();
+                *weight *= (pace * over(sum) / apart).exp();
             }
         }
-        self.set_mean(alive, &best.1);
-        true
+        self.set_mean(alive, &highest.1);
+        mean.open = highest.0 < cutoff;
+        mean
     }
 
     /// Makes the last row the mean of the others, rounded down.

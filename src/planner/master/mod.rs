@@ -24,7 +24,7 @@ pub mod problem;
 
 pub use branch_and_bound::Limits;
 
-use crate::planner::master::branch_and_bound::{BranchAndBound, Depth, Explored};
+use crate::planner::master::branch_and_bound::{BranchAndBound, Depth};
 use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 
 /// What came of an instance.
@@ -32,19 +32,25 @@ use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
 pub enum MasterAnswer {
     /// The best selection, of this value, below the cutoff.
     Best(Vec<usize>, u64),
+    /// A selection of this value below the cutoff: there may be better ones.
+    Good(Vec<usize>, u64),
     /// Nothing is below the cutoff.
     NothingBelow,
     /// A limit was reached; any improvement found so far.
     Undecided(Option<(Vec<usize>, u64)>),
 }
 
-/// Nodes after which a search without result takes a mean of the rows to help.
-const FEW_NODES: u64 = 300;
+/// Nodes after which a search takes a mean of the rows to help, or is content with what it has.
+pub const FEW_NODES: u64 = 300;
 
 /// A search for the best selection of an instance.
 struct Attempt {
     cutoff: u64,
     best: Option<(Vec<usize>, u64)>,
+    /// Nodes that may still be visited in all.
+    nodes: u64,
+    /// The last row is a mean of the others.
+    by_mean: bool,
     /// What is left to search, with the least completions of each row; nothing where nothing is.
     trimmed: Option<(Reach, Vec<Vec<u64>>)>,
 }
@@ -53,32 +59,30 @@ impl Attempt {
     /// Searches the columns alive depth first, trimmed again after improvements.
     fn search(&mut self, master: &Master, alive: &mut Alive, limits: Limits<'_>) -> Depth {
         while let Some((reach, suffixes)) = self.trimmed.take() {
-            let mut search = BranchAndBound {
-                master,
-                alive,
-                reach: &reach,
-                suffixes: &suffixes,
-                explored: Explored::all(master, alive, &reach),
-                spare: Vec::new(),
-                cutoff: self.cutoff,
-                nodes: 0,
-                limits,
-                chosen: Vec::with_capacity(master.stages.len()),
-                best: None,
-            };
+            let tables = (&reach, suffixes.as_slice());
+            let mut search = BranchAndBound::new(master, alive, tables, self.by_mean, limits);
+            (search.cutoff, search.left) = (self.cutoff, self.nodes);
             let depth = search.run();
+            self.nodes = search.left;
             if let Some(chosen) = search.best {
                 self.cutoff = search.cutoff;
                 self.best = Some((chosen, self.cutoff));
             }
             match depth {
                 Depth::Exhausted => break,
-                Depth::Improved if (limits.stop)() => return Depth::Limit,
+                Depth::Improved if limits.enough < u64::MAX => return Depth::Enough,
+                Depth::Improved if self.nodes == 0 || (limits.stop)() => return Depth::Limit,
                 Depth::Improved => self.trimmed = master.trim(alive, self.cutoff),
-                Depth::Limit => return Depth::Limit,
+                Depth::Enough | Depth::Limit => return depth,
             }
         }
         Depth::Exhausted
+    }
+
+    /// What was found, where there may be more.
+    fn good(self) -> MasterAnswer {
+        let good = |(chosen, value)| MasterAnswer::Good(chosen, value);
+        self.best.map_or(MasterAnswer::Undecided(None), good)
     }
 
     /// What was found, where nothing is left.
@@ -113,23 +117,33 @@ impl Master {
         let trimmed = self.trim(alive, cutoff);
         // What a selection found here excludes may be wanted once there are more rows.
         let mut alive = alive.clone();
-        let few = Limits { nodes: limits.nodes.min(FEW_NODES), ..limits };
-        let mut attempt = Attempt { cutoff, best: None, trimmed };
-        let mut ended = attempt.search(self, &mut alive, few);
-        if ended == Depth::Limit && few.nodes < limits.nodes {
+        let nodes = limits.nodes.min(FEW_NODES);
+        let mut attempt = Attempt { cutoff, best: None, nodes, by_mean: false, trimmed };
+        let mut ended = attempt.search(self, &mut alive, limits);
+        if ended == Depth::Limit && nodes < limits.nodes {
             // It is hard: a mean of the rows may say at once what they do not say one by one.
             let mut meant = self.clone();
             let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else {
                 return attempt.answer();
             };
-            if !meant.add_mean(&alive, (&suffix, &stages), attempt.cutoff) {
+            let mean = meant.add_mean(&alive, (&suffix, &stages), attempt.cutoff);
+            if let Some((chosen, value)) = mean.best {
+                attempt.cutoff = value;
+                attempt.best = Some((chosen, value));
+            }
+            if !mean.open {
                 return attempt.answer();
             }
+            if attempt.best.is_some() && limits.enough < u64::MAX {
+                return attempt.good();
+            }
+            (attempt.nodes, attempt.by_mean) = (u64::MAX, true);
             attempt.trimmed = meant.trim(&mut alive, attempt.cutoff);
             ended = attempt.search(&meant, &mut alive, limits);
         }
         match ended {
             Depth::Exhausted => attempt.answer(),
+            Depth::Enough => attempt.good(),
             _ => MasterAnswer::Undecided(attempt.best),
         }
     }
@@ -141,7 +155,8 @@ impl Master {
             return true;
         }
         let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else { return true };
-        !self.clone().add_mean(&alive, (&suffix, &stages), cutoff)
+        let mean = self.clone().add_mean(&alive, (&suffix, &stages), cutoff);
+        !mean.open && mean.best.is_none()
     }
 
     /// Removes from `alive` the columns that can not be part of a selection below `cutoff`, and

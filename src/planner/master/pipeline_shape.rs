@@ -25,6 +25,9 @@ impl PipelineShape {
     }
 }
 
+/// Steps up to which each stage is made the slow one: it takes so many evaluations.
+const EACH_SLOW: usize = 200_000;
+
 /// Critical paths of made-up durations: all stages alike, and one stage slower than the others,
 /// with transfers that matter. A path bounds every plan whatever it was found with; these spare
 /// most simulations.
@@ -51,6 +54,9 @@ fn typical_paths(structure: &Structure, blocking: bool) -> Vec<PathRow> {
     };
     let mut slow: Vec<Option<usize>> = vec![None, Some(p - 1), Some(0), Some(p / 2)];
     slow.truncate(if p == 1 { 1 } else { 4 });
+    if p > 1 && p * structure.len() <= EACH_SLOW {
+        slow.extend((1..p - 1).map(Some));
+    }
     let mut rows: Vec<PathRow> = Vec::new();
     let mut run = Run::default();
     for slow in slow {

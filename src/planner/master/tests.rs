@@ -1,7 +1,7 @@
 //! The master problem against all selections listed.
 
 use crate::planner::master::problem::{Entry, Master};
-use crate::planner::master::{Limits, MasterAnswer};
+use crate::planner::master::{Limits, MasterAnswer, Reaches};
 use proptest::prelude::*;
 
 fn brute_force(master: &Master) -> Option<u64> {
@@ -55,6 +55,48 @@ proptest! {
             prop_assert_eq!(master.solve(truth, Limits::nodes(u64::MAX)), MasterAnswer::NothingBelow);
             let below = master.solve(truth + 1 + slack, Limits::nodes(u64::MAX));
             prop_assert!(matches!(below, MasterAnswer::Best(_, value) if value == truth));
+        }
+    }
+
+    /// What is content with any selection gives one below the cutoff wherever there is one.
+    #[test]
+    fn any_selection_below_the_cutoff_will_do(master in instance(), cutoff in 1u64..200) {
+        let truth = brute_force(&master);
+        let limits = Limits { enough: 1, ..Limits::nodes(u64::MAX) };
+        match master.solve(cutoff, limits) {
+            MasterAnswer::Best(chosen, value) => {
+                prop_assert_eq!(master.value(&chosen), value);
+                prop_assert_eq!(Some(value), truth);
+                prop_assert!(value < cutoff);
+            }
+            MasterAnswer::Good(chosen, value) => {
+                prop_assert_eq!(master.value(&chosen), value);
+                prop_assert!(value < cutoff);
+            }
+            answer => {
+                prop_assert_eq!(answer, MasterAnswer::NothingBelow);
+                prop_assert!(truth.is_none_or(|truth| truth >= cutoff));
+            }
+        }
+    }
+
+    /// Where a mean of the rows closes an instance, nothing is below the cutoff but what it has met.
+    #[test]
+    fn a_mean_bounds_every_selection(master in instance(), cutoff in 1u64..200) {
+        let truth = brute_force(&master);
+        let alive = master.all();
+        let Some(Reaches { stages, suffix, .. }) = master.reaches(&alive) else {
+            prop_assert_eq!(truth, None);
+            return Ok(());
+        };
+        let mean = master.clone().add_mean(&alive, (&suffix, &stages), cutoff);
+        if let Some((chosen, value)) = &mean.best {
+            prop_assert_eq!(master.value(chosen), *value);
+            prop_assert!(*value < cutoff);
+        }
+        if !mean.open {
+            let met = mean.best.map_or(cutoff, |(_, value)| value);
+            prop_assert!(truth.is_none_or(|truth| truth >= met));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a search tells on its way and at its end.
 
-use super::solve::Solution;
+use super::solver::Solution;
 use crate::lower::Candidate;
 use crate::planner::objective::Score;
 use crate::planner::outcome::SearchStatus;

@@ -3,8 +3,8 @@
 //! A queue holds groups of candidates, then candidates, each with a lower bound on its score. The
 //! least is taken first. A bound that was cheap to find is made better first (computation alone, then
 //! what replicas exchange; single paths, then what memory forces), and the node goes back into the
-//! queue. Then a group is opened into its candidates, a candidate is solved exactly
-//! ([`crate::planner::search::solve`]). When the least bound is not below the score of the best plan,
+//! queue. Then a group is opened into its candidates, a candidate is solved exactly (`solve`). What a
+//! little effort does not decide waits until the queue is done: by then a better plan may exclude it. When the least bound is not below the score of the best plan,
 //! no plan of the space is better, and the search ends.
 //!
 //! Work is done in batches whose size and content do not depend on threads, so neither does the
@@ -12,8 +12,10 @@
 
 mod found;
 mod node;
+mod priced;
 mod refine;
-pub mod solve;
+mod solve;
+pub mod solver;
 mod winner;
 mod worker;
 
@@ -25,7 +27,7 @@ use crate::planner::job::costs::Costs;
 use crate::planner::objective::{Objective, Score};
 use crate::planner::outcome::SearchStatus;
 use crate::planner::search::node::{Node, Taken, devices, ways_of};
-use crate::planner::search::solve::{Solution, Solved, Solver};
+use crate::planner::search::solver::{Effort, Solution, Solved, Solver};
 use crate::planner::search::worker::{Worked, Worker};
 use crate::planner::space::{Space, Ways};
 use crate::units::SimTime;
@@ -58,6 +60,12 @@ struct Search<'a, 'b> {
     worker: Worker<'a>,
     options: Options<'b>,
     queue: BinaryHeap<Reverse<(Score, Node, SimTime)>>,
+    /// What candidates are solved with.
+    effort: Effort,
+    /// Candidates that this effort did not decide.
+    later: Vec<(Score, Node, SimTime)>,
+    /// Shardings of their layers that were decided.
+    decided: BTreeMap<Candidate, Vec<usize>>,
     best: BTreeMap<Ways, (Score, Solution)>,
     found: Found,
 }
@@ -76,11 +84,18 @@ pub fn fastest(
 pub fn search(space: &Space, costs: &dyn Costs, options: Options<'_>) -> Found {
     let stop = options.stop;
     let stopped = move || stop().is_some();
-    let solver = Solver { space, costs, engine: options.engine, stop: &stopped };
+    let engine = options.engine;
+    let solver = Solver { space, costs, engine, stop: &stopped };
     let mut search = Search {
         worker: Worker::new(solver),
         options,
         queue: BinaryHeap::new(),
+        effort: match engine {
+            Engine::Search => Effort::Little,
+            Engine::Ilp => Effort::Full,
+        },
+        later: Vec::new(),
+        decided: BTreeMap::new(),
         best: BTreeMap::new(),
         found: Found {
             status: SearchStatus::Optimal,
@@ -125,6 +140,7 @@ impl Search<'_, '_> {
                 return;
             }
             if let Some(status) = (self.options.stop)() {
+                self.take_up();
                 if self.queue.peek().is_some_and(|Reverse((score, ..))| *score < threshold) {
                     self.found.status = status;
                 }
@@ -132,16 +148,27 @@ impl Search<'_, '_> {
             }
             let nodes = self.batch(batch, threshold);
             if nodes.is_empty() {
-                return;
+                let Some(effort) = self.effort.next().filter(|_| !self.later.is_empty()) else {
+                    return;
+                };
+                self.effort = effort;
+                self.take_up();
+                continue;
             }
-            let worker = &self.worker;
-            let worked: Vec<Worked> = nodes.par_iter().map(|node| worker.work(node)).collect();
+            let (worker, effort) = (&self.worker, self.effort);
+            let worked: Vec<Worked> =
+                nodes.par_iter().map(|node| worker.work(node, effort)).collect();
             for (node, worked) in nodes.into_iter().zip(worked) {
                 self.take(node, worked);
             }
             self.report();
             batch = (batch * 2).min(BATCH);
         }
+    }
+
+    /// Puts what was left for later back into the queue.
+    fn take_up(&mut self) {
+        self.queue.extend(self.later.drain(..).map(Reverse));
     }
 
     /// Takes the next nodes from the queue, at most `most` of them.
@@ -156,17 +183,24 @@ impl Search<'_, '_> {
             if let Some(Reverse((score, node, bound))) = self.queue.pop() {
                 solved += usize::from(matches!(node, Node::Refined(_)));
                 let cutoff = self.cutoff(&node, threshold);
-                nodes.push(Taken { score, node, bound, cutoff });
+                let decided = match &node {
+                    Node::Refined(candidate) => self.decided.remove(candidate),
+                    _ => None,
+                };
+                let decided = decided.unwrap_or_default();
+                nodes.push(Taken { score, node, bound, cutoff, decided });
             }
         }
         nodes
     }
 
-    /// The score from which on nothing is wanted any more.
+    /// The score from which on nothing is wanted any more. More than a little effort is for the best
+    /// plan alone: its alternatives are the best that are met on the way.
     fn threshold(&self) -> Score {
         let mut scores: Vec<Score> = self.best.values().map(|(score, _)| *score).collect();
         scores.sort_unstable();
-        scores.get(self.options.top.max(1) - 1).copied().unwrap_or(Score::MAX)
+        let wanted = if self.effort == Effort::Little { self.options.top.max(1) } else { 1 };
+        scores.get(wanted - 1).copied().unwrap_or(Score::MAX)
     }
 
     /// The time from which on a node's plans are not wanted.
@@ -186,7 +220,7 @@ impl Search<'_, '_> {
 
     /// Books the result of a node.
     fn take(&mut self, taken: Taken, worked: Worked) {
-        let Taken { score, node, bound, cutoff } = taken;
+        let Taken { score, node, bound, cutoff, .. } = taken;
         match (node, worked) {
             (node, Worked::Left) => self.queue.push(Reverse((score, node, bound))),
             (Node::Group(ways), Worked::Bounded(bound)) => self.put(Node::Bounded(ways), bound),
@@ -198,7 +232,11 @@ impl Search<'_, '_> {
                     self.put(Node::Candidate(candidate), bound);
                 }
             }
-            (Node::Refined(candidate), Worked::Solved(solved)) => {
+            (Node::Refined(candidate), Worked::Solved(mut solved)) => {
+                if solved.undecided && self.effort < Effort::Full && solved.failure.is_none() {
+                    self.later.push((score, node, bound));
+                    self.decided.insert(candidate, std::mem::take(&mut solved.decided));
+                }
                 self.take_solved(candidate, bound, cutoff, solved);
             }
             _ => {}
@@ -231,15 +269,16 @@ impl Search<'_, '_> {
         self.found.programs += solved.programs;
         self.found.failure = self.found.failure.take().or(solved.failure);
         let proven = solved.best.as_ref().map_or(cutoff, |solution| solution.time);
-        let verdict = if solved.undecided {
-            Verdict::Open(candidate, bound)
-        } else {
+        if !solved.undecided {
             self.found.solved += 1;
-            Verdict::Solved(candidate, proven, solved.fits)
-        };
-        self.found.verdicts.push((ways, verdict));
+            let verdict = Verdict::Solved(candidate, proven, solved.fits);
+            self.found.verdicts.push((ways, verdict));
+        } else if self.effort == Effort::Full {
+            self.found.verdicts.push((ways, Verdict::Open(candidate, bound)));
+        }
         let Some(solution) = solved.best else { return };
         let score = self.options.objective.score(solution.time, candidate.devices());
+        self.found.frontier.retain(|(other, ..)| *other != candidate);
         self.found.frontier.push((candidate, solution.time, solution.peak()));
         let better = self.best.get(&ways).is_none_or(|(best, _)| score < *best);
         if better && score < Score::MAX {
@@ -249,7 +288,8 @@ impl Search<'_, '_> {
 
     fn report(&mut self) {
         let best = self.best.values().min_by_key(|(score, _)| *score);
-        let left = self.queue.peek().map(|Reverse((score, ..))| *score);
+        let queued = self.queue.peek().map(|Reverse((score, ..))| *score);
+        let left = self.later.iter().map(|(score, ..)| *score).chain(queued).min();
         let closed = match (best, left) {
             (Some((best, _)), Some(left)) => (left as f64 / *best as f64).min(1.0),
             (Some(_), None) => 1.0,
@@ -265,6 +305,7 @@ impl Search<'_, '_> {
 
     /// Lists the best plans and what is left of the queue.
     fn finish(mut self) -> Found {
+        self.take_up();
         let mut best: Vec<(Score, Solution)> = self.best.into_values().collect();
         best.sort_by(|a, b| (a.0, &a.1.candidate).cmp(&(b.0, &b.1.candidate)));
         let least = best.first().map_or(Score::MAX, |(score, _)| *score);

@@ -35,6 +35,8 @@ pub(super) struct Taken {
     pub(super) bound: SimTime,
     /// The time from which on its plans are not wanted.
     pub(super) cutoff: SimTime,
+    /// Shardings of a candidate's layers in which nothing is below the cutoff.
+    pub(super) decided: Vec<usize>,
 }
 
 /// (t, p, d) of a candidate.

@@ -3,7 +3,8 @@
 
 use crate::lower::{Candidate, InFlight};
 use crate::planner::bounds::memory::MemoryBound;
-use crate::planner::search::solve::{Priced, Solver};
+use crate::planner::search::priced::Priced;
+use crate::planner::search::solver::{Effort, Solver};
 use crate::units::SimTime;
 
 impl Solver<'_> {
@@ -15,14 +16,10 @@ impl Solver<'_> {
         in_flight: &[Vec<InFlight>],
         cutoff: SimTime,
     ) -> SimTime {
-        let priced = Priced::new(self, candidate);
-        let bounds = priced.bounds();
-        let layers = &priced.blocks.layer;
-        let mut order: Vec<(SimTime, usize)> =
-            layers.iter().enumerate().map(|(i, layer)| (bounds.layer_bound(layer), i)).collect();
-        order.sort();
+        let priced = Priced::new(self, candidate, Effort::Little);
+        let shardings = priced.shardings();
         let mut least = cutoff;
-        for (bound, i) in order {
+        for (bound, i, input) in shardings.order {
             if bound >= least {
                 break;
             }
@@ -30,7 +27,8 @@ impl Solver<'_> {
                 // Of those that are left out no more is known.
                 return bound;
             }
-            let memory = MemoryBound::new(&bounds, &layers[i], priced.recomputes, in_flight);
+            let (input, layer) = (&shardings.inputs[input], &priced.blocks.layer[i]);
+            let memory = MemoryBound::new(input, layer, priced.recomputes, in_flight);
             if memory.may_beat(least) {
                 least = memory.least_time(bound, least);
             }

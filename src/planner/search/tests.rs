@@ -7,7 +7,7 @@ use crate::planner::master::column::Column;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::objective::Objective;
 use crate::planner::outcome::SearchStatus;
-use crate::planner::search::solve::Solver;
+use crate::planner::search::solver::{Effort, Solver};
 use crate::planner::search::{Found, Options, Verdict, search};
 use crate::planner::space::Space;
 use crate::units::{Bytes, SimTime};
@@ -139,14 +139,14 @@ proptest! {
                     let best = brute_force(&costs, &space, &candidate);
                     let pipeline = candidate.pipeline_shape();
                     let shape = PipelineShape::new(pipeline, costs.blocking).expect("runs");
-                    let solved = solver.solve(&candidate, &shape, SimTime::MAX);
+                    let solved = solver.solve(&candidate, &shape, SimTime::MAX, (Effort::Full, &[]));
                     let found = solved.best.map(|solution| solution.time);
                     prop_assert_eq!(found, best, "{:?}", candidate);
                     let Some(best) = best else { continue };
                     prop_assert!(solver.bound(&candidate) <= best, "{:?}", candidate);
                     // What memory forces is a bound too: it excludes no plan below the cutoff.
                     let above = best + SimTime::from_picos(1);
-                    let solved = solver.solve(&candidate, &shape, above);
+                    let solved = solver.solve(&candidate, &shape, above, (Effort::Full, &[]));
                     prop_assert!(solved.best.is_some(), "{:?}", candidate);
                 }
             }

@@ -1,7 +1,9 @@
 //! The master problem of a plan that was found, whole, for a second solver.
 
-use super::solve::{MASTER_NODES, Priced, Solution, Solver};
+use super::priced::Priced;
+use super::solver::{Effort, Solution, Solver};
 use crate::lower::StageTimes;
+use crate::planner::bounds::memory::MemoryBound;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::master::problem::Master;
 use crate::planner::master::{Limits, MasterAnswer};
@@ -12,17 +14,19 @@ impl Solver<'_> {
     /// The master problem whose optimum is the time of `solution`: the columns of its candidate
     /// that may be part of a plan as fast, and the paths that prove it. For a second solver.
     pub fn master_of(&self, solution: &Solution, shape: &PipelineShape) -> Option<Master> {
-        let priced = Priced::new(self, &solution.candidate);
+        let priced = Priced::new(self, &solution.candidate, Effort::Full);
         let instance = priced.instance(solution.layer, shape);
-        let layers = self.space.num_layers;
         let above = solution.time + SimTime::from_picos(1);
-        let columns = instance.columns(layers, instance.range(layers), above)?;
+        let layer = &priced.blocks.layer[solution.layer];
+        let bounds = priced.bounds_of(layer);
+        let memory = MemoryBound::new(&bounds, layer, priced.recomputes, &shape.in_flight);
+        let columns = instance.columns(instance.range(), &memory.most_layers(above)?)?;
         let mut rows = shape.rows.clone();
         let mut run = Run::default();
-        let mut master = instance.master(&columns, &rows, layers);
+        let mut master = instance.master(&columns, &rows);
         loop {
             let MasterAnswer::Best(chosen, value) =
-                master.solve(above.picos(), Limits::nodes(MASTER_NODES))
+                master.solve(above.picos(), Limits::nodes(Effort::Full.nodes()))
             else {
                 return Some(master);
             };

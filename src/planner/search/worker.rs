@@ -6,7 +6,7 @@ use crate::planner::bounds::ways::{Rates, TensorRates};
 use crate::planner::job::costs::BlockSet;
 use crate::planner::master::pipeline_shape::PipelineShape;
 use crate::planner::search::node::{Node, Taken};
-use crate::planner::search::solve::{Solved, Solver};
+use crate::planner::search::solver::{Effort, Solved, Solver};
 use crate::planner::space::Ways;
 use crate::units::{Bytes, SimTime};
 use rayon::prelude::*;
@@ -108,8 +108,12 @@ fn may_fit(blocks: &BlockSet, capacity: Bytes) -> bool {
 }
 
 impl Worker<'_> {
-    /// Works on one node.
-    pub(super) fn work(&self, Taken { node, bound, cutoff, .. }: &Taken) -> Worked {
+    /// Works on one node; a candidate is solved with this effort.
+    pub(super) fn work(
+        &self,
+        Taken { node, bound, cutoff, decided, .. }: &Taken,
+        effort: Effort,
+    ) -> Worked {
         if (self.solver.stop)() {
             return Worked::Left;
         }
@@ -127,7 +131,10 @@ impl Worker<'_> {
                 Worked::Bounded(refined.max(*bound))
             }
             Node::Refined(candidate) => match self.shape(candidate) {
-                Some(shape) => Worked::Solved(self.solver.solve(candidate, &shape, *cutoff)),
+                Some(shape) => {
+                    let with = (effort, decided.as_slice());
+                    Worked::Solved(self.solver.solve(candidate, &shape, *cutoff, with))
+                }
                 None => Worked::Solved(Solved::default()),
             },
         }
