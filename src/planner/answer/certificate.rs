@@ -105,7 +105,9 @@ pub(crate) fn write(
     let mut bytes = serde_json::to_vec(&value).unwrap_or_default();
     bytes.push(b'\n');
     let sentences = vec![
-        format!("{groups_len} choices of (t, p, d) are excluded by a bound on what they compute and exchange."),
+        format!(
+            "{groups_len} choices of (t, p, d) are excluded by a bound on what they compute and exchange."
+        ),
         format!("{bounds_len} candidates are excluded by a path through their pipeline."),
         format!(
             "{solved_len} candidates are solved exactly, with {} simulations and their critical paths as cuts.",
