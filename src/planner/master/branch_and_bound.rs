@@ -162,8 +162,8 @@ pub(crate) enum Depth {
 }
 
 impl<'a> BranchAndBound<'a> {
-    /// Among the columns that `trimmed` has left of `alive`. With `by_mean` the last row is a mean of
-    /// the others.
+    /// Among the columns alive, with their reach and the least completions of each row. With `by_mean`
+    /// the last row is a mean of the others.
     pub(crate) fn new(
         master: &'a Master,
         alive: &'a Alive,
@@ -197,8 +197,9 @@ impl<'a> BranchAndBound<'a> {
         let mut partial = self.master.constants.clone();
         match self.descend(0, self.master.layers, &mut partial) {
             Some(()) => Depth::Exhausted,
-            None if self.best.is_some() => Depth::Improved,
-            None => Depth::Limit,
+            None if self.best.is_none() => Depth::Limit,
+            None if self.limits.enough < u64::MAX => Depth::Enough,
+            None => Depth::Improved,
         }
     }
 

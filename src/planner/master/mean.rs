@@ -6,7 +6,7 @@
 //! layers. Its weights are found by multiplicative updates towards the rows that the cheapest selection
 //! exceeds (Plotkin, Shmoys and Tardos 1995).
 
-use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
+use crate::planner::master::problem::{Alive, Master, Reaches, UNREACHABLE};
 
 /// Weights are whole parts of this.
 const WHOLE: f64 = 65_536.0;
@@ -23,29 +23,25 @@ pub(super) struct Mean {
 }
 
 impl Master {
-    /// Adds the best mean that is found. `reach` and `stages` are those of the columns alive.
-    pub(super) fn add_mean(
-        &mut self,
-        alive: &Alive,
-        (reach, stages): (&Reach, &[(u64, u64)]),
-        cutoff: u64,
-    ) -> Mean {
+    /// Adds the best mean that is found over the columns alive.
+    pub(super) fn add_mean(&mut self, alive: &Alive, cutoff: u64) -> Mean {
         let rows = self.constants.len();
         let mut weights = vec![1.0; rows];
         let (mut highest, mut cutoff) = ((0, whole(&weights)), cutoff);
         let mut mean = Mean { open: false, best: None };
+        let Some(reaches) = self.reaches(alive) else { return mean };
         self.add_row(0, |_, _| 0);
         for round in 0..ROUNDS {
             let parts = whole(&weights);
             self.set_mean(alive, &parts);
-            let Some((value, chosen)) = self.cheapest(alive, reach, stages) else { return mean };
+            let Some((value, chosen)) = self.cheapest(alive, &reaches) else { return mean };
             if value >= cutoff {
                 return mean;
             }
             if value > highest.0 {
                 highest = (value, parts);
             }
-            let sums: Vec<u64> = (0..rows).map(|r| self.sum(r, &chosen)).collect();
+            let sums: Vec<u64> = (0..rows).map(|r| self.row(r, &chosen)).collect();
             let most = sums.iter().copied().max().unwrap_or(0);
             if most < cutoff {
                 (cutoff, mean.best) = (most, Some((chosen, most)));
@@ -86,8 +82,7 @@ impl Master {
     fn cheapest(
         &self,
         alive: &Alive,
-        reach: &Reach,
-        stages: &[(u64, u64)],
+        Reaches { stages, suffix: reach, .. }: &Reaches,
     ) -> Option<(u64, Vec<usize>)> {
         let r = self.constants.len() - 1;
         let tails = self.completions(alive, (reach, stages), r);
@@ -110,12 +105,6 @@ impl Master {
             left = rest;
         }
         Some((value, chosen))
-    }
-
-    /// A row of a selection.
-    fn sum(&self, r: usize, chosen: &[usize]) -> u64 {
-        let parts = chosen.iter().zip(&self.stages);
-        self.constants[r] + parts.map(|(k, stage)| stage[*k].values[r]).sum::<u64>()
     }
 }
 

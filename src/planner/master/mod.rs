@@ -25,7 +25,7 @@ pub mod problem;
 pub use branch_and_bound::Limits;
 
 use crate::planner::master::branch_and_bound::{BranchAndBound, Depth};
-use crate::planner::master::problem::{Alive, Master, Reach, UNREACHABLE};
+use crate::planner::master::problem::{Alive, Master, Reach, Reaches, UNREACHABLE};
 
 /// What came of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,6 @@ impl Attempt {
             }
             match depth {
                 Depth::Exhausted => break,
-                Depth::Improved if limits.enough < u64::MAX => return Depth::Enough,
                 Depth::Improved if self.nodes == 0 || (limits.stop)() => return Depth::Limit,
                 Depth::Improved => self.trimmed = master.trim(alive, self.cutoff),
                 Depth::Enough | Depth::Limit => return depth,
@@ -90,16 +89,6 @@ impl Attempt {
         let best = |(chosen, value)| MasterAnswer::Best(chosen, value);
         self.best.map_or(MasterAnswer::NothingBelow, best)
     }
-}
-
-/// The reach of the columns that are alive.
-struct Reaches {
-    /// Fewest and most layers of each stage.
-    stages: Vec<(u64, u64)>,
-    /// Of stages ..q.
-    prefix: Reach,
-    /// Of stages q...
-    suffix: Reach,
 }
 
 impl Master {
@@ -123,10 +112,7 @@ impl Master {
         if ended == Depth::Limit && nodes < limits.nodes {
             // It is hard: a mean of the rows may say at once what they do not say one by one.
             let mut meant = self.clone();
-            let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else {
-                return attempt.answer();
-            };
-            let mean = meant.add_mean(&alive, (&suffix, &stages), attempt.cutoff);
+            let mean = meant.add_mean(&alive, attempt.cutoff);
             if let Some((chosen, value)) = mean.best {
                 attempt.cutoff = value;
                 attempt.best = Some((chosen, value));
@@ -154,8 +140,7 @@ impl Master {
         if self.trim(&mut alive, cutoff).is_none() {
             return true;
         }
-        let Some(Reaches { stages, suffix, .. }) = self.reaches(&alive) else { return true };
-        let mean = self.clone().add_mean(&alive, (&suffix, &stages), cutoff);
+        let mean = self.clone().add_mean(&alive, cutoff);
         !mean.open && mean.best.is_none()
     }
 

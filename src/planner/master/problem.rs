@@ -36,6 +36,16 @@ pub(crate) struct Reach {
     pub(crate) len: usize,
 }
 
+/// The reach of the columns that are alive.
+pub(crate) struct Reaches {
+    /// Fewest and most layers of each stage.
+    pub(crate) stages: Vec<(u64, u64)>,
+    /// Of stages ..q.
+    pub(crate) prefix: Reach,
+    /// Of stages q...
+    pub(crate) suffix: Reach,
+}
+
 impl Reach {
     pub(crate) fn new(spans: impl Iterator<Item = (u64, u64)>) -> Reach {
         let mut len = 0;
@@ -71,12 +81,14 @@ impl Master {
         }
     }
 
+    /// Row `r` of a selection.
+    pub(crate) fn row(&self, r: usize, chosen: &[usize]) -> u64 {
+        let parts = chosen.iter().zip(&self.stages);
+        self.constants[r] + parts.map(|(k, stage)| stage[*k].values[r]).sum::<u64>()
+    }
+
     /// The largest row of a selection.
     pub fn value(&self, chosen: &[usize]) -> u64 {
-        let row = |r: usize| {
-            let parts = chosen.iter().zip(&self.stages);
-            self.constants[r] + parts.map(|(k, stage)| stage[*k].values[r]).sum::<u64>()
-        };
-        (0..self.constants.len()).map(row).max().unwrap_or(0)
+        (0..self.constants.len()).map(|r| self.row(r, chosen)).max().unwrap_or(0)
     }
 }

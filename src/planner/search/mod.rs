@@ -233,7 +233,7 @@ impl Search<'_, '_> {
                 }
             }
             (Node::Refined(candidate), Worked::Solved(mut solved)) => {
-                if solved.undecided && self.effort < Effort::Full && solved.failure.is_none() {
+                if solved.undecided && self.effort < Effort::Full {
                     self.later.push((score, node, bound));
                     self.decided.insert(candidate, std::mem::take(&mut solved.decided));
                 }

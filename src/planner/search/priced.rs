@@ -38,10 +38,7 @@ pub(super) struct Priced<'a> {
     shape: StageSettings,
     memory: MemoryModel,
     pub(super) recomputes: [bool; 3],
-    num_layers: u64,
-    engine: Engine,
-    effort: Effort,
-    limits: Limits<'a>,
+    solver: &'a Solver<'a>,
 }
 
 /// The shardings of a candidate's layers.
@@ -53,11 +50,7 @@ pub(super) struct Shardings<'a> {
 }
 
 impl<'a> Priced<'a> {
-    pub(super) fn new(
-        solver: &'a Solver<'a>,
-        candidate: &'a Candidate,
-        effort: Effort,
-    ) -> Priced<'a> {
+    pub(super) fn new(solver: &'a Solver<'a>, candidate: &'a Candidate) -> Priced<'a> {
         let Candidate { tensor, micro_batch, sequence_parallel, .. } = *candidate;
         let costs = solver.costs;
         Priced {
@@ -68,17 +61,14 @@ impl<'a> Priced<'a> {
             shape: costs.shape(candidate),
             memory: costs.memory(candidate),
             recomputes: solver.space.pins.recomputes(),
-            num_layers: solver.space.num_layers,
-            engine: solver.engine,
-            effort,
-            limits: Limits { nodes: effort.nodes(), enough: FEW_NODES, stop: solver.stop },
+            solver,
         }
     }
 
     pub(super) fn bounds(&self) -> BoundInput<'_> {
         BoundInput::new(
             self.candidate,
-            self.num_layers,
+            self.solver.space.num_layers,
             &self.blocks,
             &self.links,
             self.prices.as_ref(),
@@ -113,7 +103,14 @@ impl<'a> Priced<'a> {
         shardings
     }
 
-    pub(super) fn instance<'b>(&'b self, layer: usize, shape: &'b PipelineShape) -> Instance<'b> {
+    /// With one sharding of the layers, to be solved with this effort.
+    pub(super) fn instance<'b>(
+        &'b self,
+        layer: usize,
+        shape: &'b PipelineShape,
+        effort: Effort,
+    ) -> Instance<'b> {
+        let Solver { space, engine, stop, .. } = *self.solver;
         let block = &self.blocks.layer[layer];
         let stages = StageModel { shape: self.shape, layer: block, prices: self.prices.as_ref() };
         Instance {
@@ -132,10 +129,10 @@ impl<'a> Priced<'a> {
                 times: RefCell::default(),
             },
             layer,
-            num_layers: self.num_layers,
-            engine: self.engine,
-            effort: self.effort,
-            limits: self.limits,
+            num_layers: space.num_layers,
+            engine,
+            effort,
+            limits: Limits { nodes: effort.nodes(), enough: FEW_NODES, stop },
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::lower::{Candidate, InFlight};
 use crate::planner::bounds::memory::MemoryBound;
 use crate::planner::search::priced::Priced;
-use crate::planner::search::solver::{Effort, Solver};
+use crate::planner::search::solver::Solver;
 use crate::units::SimTime;
 
 impl Solver<'_> {
@@ -16,7 +16,7 @@ impl Solver<'_> {
         in_flight: &[Vec<InFlight>],
         cutoff: SimTime,
     ) -> SimTime {
-        let priced = Priced::new(self, candidate, Effort::Little);
+        let priced = Priced::new(self, candidate);
         let shardings = priced.shardings();
         let mut least = cutoff;
         for (bound, i, input) in shardings.order {

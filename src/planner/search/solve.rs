@@ -33,7 +33,7 @@ impl Solver<'_> {
         cutoff: SimTime,
         (effort, decided): (Effort, &[usize]),
     ) -> Solved {
-        let priced = Priced::new(self, candidate, effort);
+        let priced = Priced::new(self, candidate);
         let shardings = priced.shardings();
         let mut solved = Solved { decided: decided.to_vec(), ..Solved::default() };
         let mut cutoff = cutoff;
@@ -53,7 +53,7 @@ impl Solver<'_> {
             if roomy.iter().any(|other| beats(&priced.blocks.layer[*other], layer)) {
                 continue;
             }
-            let instance = priced.instance(i, shape);
+            let instance = priced.instance(i, shape, effort);
             let input = &shardings.inputs[input];
             let memory = MemoryBound::new(input, layer, priced.recomputes, &shape.in_flight);
             if !decided.contains(&i) && memory.may_beat(cutoff) {
@@ -74,7 +74,7 @@ impl Solver<'_> {
 
     /// What no plan of `candidate` is faster than, by single paths; the end of time where none fits.
     pub fn bound(&self, candidate: &Candidate) -> SimTime {
-        Priced::new(self, candidate, Effort::Little).bounds().bound()
+        Priced::new(self, candidate).bounds().bound()
     }
 }
 
@@ -171,8 +171,8 @@ impl Instance<'_> {
         }
     }
 
-    /// A selection below the cutoff, or that there is none, by the engine that is wanted. What branch and bound
-    /// leaves open goes to the solver, with what was found as the cutoff.
+    /// A selection below the cutoff, or that there is none, by the engine that is wanted. What branch and
+    /// bound leaves open in the end goes to the solver.
     fn below(
         &self,
         master: &Master,
@@ -180,34 +180,23 @@ impl Instance<'_> {
         cutoff: SimTime,
         solved: &mut Solved,
     ) -> MasterAnswer {
-        let mut found = None;
         if self.engine == Engine::Search {
-            match master.solve_among(alive, cutoff.picos(), self.limits) {
-                MasterAnswer::Undecided(some)
-                    if self.effort == Effort::Full && !(self.limits.stop)() =>
-                {
-                    found = some;
-                }
-                answer => return answer,
+            let answer = master.solve_among(alive, cutoff.picos(), self.limits);
+            let open = matches!(answer, MasterAnswer::Undecided(_));
+            if !open || self.effort < Effort::Full || (self.limits.stop)() {
+                return answer;
             }
         }
-        let below = found.as_ref().map_or(cutoff.picos(), |(_, value)| *value);
-        match master.prove_among(alive, below, Backend::best(), self.limits.stop) {
+        match master.prove_among(alive, cutoff.picos(), Backend::best(), self.limits.stop) {
             Ok((answer, programs)) => {
                 solved.programs += programs;
-                match (answer, found) {
-                    (MasterAnswer::NothingBelow, Some((chosen, value))) => {
-                        MasterAnswer::Best(chosen, value)
-                    }
-                    (MasterAnswer::Undecided(None), found) => MasterAnswer::Undecided(found),
-                    (answer, _) => answer,
-                }
+                answer
             }
             Err(failure) => {
                 if self.engine == Engine::Ilp {
                     solved.failure = Some(failure);
                 }
-                MasterAnswer::Undecided(found)
+                MasterAnswer::Undecided(None)
             }
         }
     }

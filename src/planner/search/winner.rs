@@ -14,8 +14,8 @@ impl Solver<'_> {
     /// The master problem whose optimum is the time of `solution`: the columns of its candidate
     /// that may be part of a plan as fast, and the paths that prove it. For a second solver.
     pub fn master_of(&self, solution: &Solution, shape: &PipelineShape) -> Option<Master> {
-        let priced = Priced::new(self, &solution.candidate, Effort::Full);
-        let instance = priced.instance(solution.layer, shape);
+        let priced = Priced::new(self, &solution.candidate);
+        let instance = priced.instance(solution.layer, shape, Effort::Full);
         let above = solution.time + SimTime::from_picos(1);
         let layer = &priced.blocks.layer[solution.layer];
         let bounds = priced.bounds_of(layer);
